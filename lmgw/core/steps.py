@@ -1,0 +1,182 @@
+"""What a :class:`~lmgw.core.plan.RouteSession` says, and what it wants to hear.
+
+Steps are orders to the engine; outcomes tell the session what came of them. Both are values: a playbook in a test is
+a list of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lmgw.config.snapshot import Tier
+from lmgw.errors import GatewayError
+from lmgw.wire.progress import Progress
+
+
+class FaultKind(StrEnum):
+    """Why an attempt failed, as far as routing cares."""
+
+    CONNECT = "connect"  # refused, unreachable, DNS, TLS
+    TIMEOUT = "timeout"  # no first byte, or silence, within its limit
+    CLOSED = "closed"  # closed or empty before any content, or broken off after it
+    PROTOCOL = "protocol"  # bytes that are no HTTP, or no answer of the dialect
+    STATUS = "status"  # a status that is not 2xx
+    STREAM = "stream"  # an error inside a 200
+    KEY_MISSING = "key_missing"  # the backend's variable is not set: it was not called
+    QUEUE_FULL = "queue_full"  # the gate turned the request away
+    CAPACITY = "capacity"  # a limit of the gateway's own
+    REFUSED = "refused"  # the request cannot be rendered for this dialect without changing its meaning
+    DEADLINE = "deadline"  # request_timeout_ms is used up
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One failed attempt.
+
+    :ivar error: what the caller would be told if this were the end of it.
+    :ivar status: the upstream's status; 0 where there was none.
+    :ivar retry_after_s: the least wait that the upstream asked for, in seconds.
+    :ivar reused: the connection had served a request before and no byte of an answer came (a stale keep-alive).
+    :ivar detail: for the log and the admin side; may name the backend, its address and its variable.
+    """
+
+    kind: FaultKind
+    error: GatewayError
+    status: int = 0
+    retry_after_s: float | None = None
+    reused: bool = False
+    detail: str = ""
+
+
+# --- steps ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """Ask ``tier`` to label ``text`` (one non-streaming call).
+
+    Feed ``Labelled`` or ``Failed``. Its slot is its own ``Wait``.
+    """
+
+    tier: Tier
+    prompt: str
+    text: str
+    think: bool
+    timeout_s: float
+    max_tokens: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Get a slot of ``queue`` for ``tier``.
+
+    Feed ``Admitted`` or ``Failed``. Sent only for tiers with ``max_concurrent``.
+    """
+
+    tier: Tier
+    queue: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Send the request to ``tier``.
+
+    Feed ``Event`` at the first content, and (only with ``hold``) at each further progress until told ``Commit`` or
+    ``Reject``;
+    then ``Ended`` or ``Failed``. Nothing goes to the caller before ``Commit``.
+    """
+
+    tier: Tier
+    hold: bool = False
+    think: bool | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait ``seconds``; feed ``Slept``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Send what is held and go on relaying; nothing is retried from here on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Abort this attempt's upstream and drop what is held; feed ``Dropped``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer with this text; no backend is called."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Answer with this error: as a status if nothing was sent, else as the dialect's error event."""
+
+    error: GatewayError
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer is complete."""
+
+
+Step = Classify | Wait | Attempt | Sleep | Commit | Reject | Reply | Fail | Done
+
+
+# --- outcomes ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The classifier's answer, as it came."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The slot is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The attempt's answer has come this far."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The attempt's answer is complete."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt, the wait or the classification failed."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    """The wait is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The rejected attempt is gone."""
+
+
+Outcome = Labelled | Admitted | Event | Ended | Failed | Slept | Dropped

@@ -1,0 +1,1 @@
+"""Performs what the plan decides: attempts, queues, relay, records."""

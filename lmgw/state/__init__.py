@@ -1,0 +1,1 @@
+"""State that outlives a configuration: circuits, buckets, gates, counters."""
