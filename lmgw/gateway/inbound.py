@@ -1,0 +1,95 @@
+"""The seam between the web layer and the engine: a request as values, and the one writer to its client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+
+class Route(Enum):
+    """What a caller asks for; the value is (caller's dialect, operation)."""
+
+    CHAT = ("openai", "chat")
+    COMPLETIONS = ("openai", "completions")
+    EMBEDDINGS = ("openai", "embeddings")
+    RESPONSES = ("responses", "chat")
+    MESSAGES = ("anthropic", "chat")
+    COUNT_TOKENS = ("anthropic", "count_tokens")
+    OLLAMA_CHAT = ("ollama", "chat")
+    OLLAMA_GENERATE = ("ollama_generate", "chat")
+    OLLAMA_EMBED = ("ollama", "embeddings")
+    OLLAMA_EMBEDDINGS = ("ollama", "embeddings_legacy")
+
+    @property
+    def dialect(self) -> str:
+        """The name of the caller's dialect."""
+        return self.value[0]
+
+    @property
+    def operation(self) -> str:
+        """What is done, whatever the dialect."""
+        return self.value[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One request of one client, read whole.
+
+    :ivar headers: lower-case names to their first value, as they came.
+    :ivar peer: the client's address, ``trusted_proxies`` already looked through; v4-mapped shown as IPv4.
+    :ivar proxied: the direct peer is one of ``trusted_proxies``: its identity header may be believed.
+    :ivar received_at: ``reactor.seconds()`` when the head was complete.
+    """
+
+    route: Route
+    request_id: str
+    body: bytes
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    peer: str = ""
+    proxied: bool = False
+    received_at: float = 0.0
+
+
+class Flow(Protocol):
+    """What a slow client slows down."""
+
+    def pause(self) -> None:
+        """The client's buffer is full: send nothing more for now."""
+
+    def resume(self) -> None:
+        """The client reads again."""
+
+    def gone(self, reason: str) -> None:
+        """The client is lost (``client_gone``) or did not read for too long (``client_stalled``). Called once."""
+
+
+class Sink(Protocol):
+    """The only writer to one client; every call after the end, or after the client has gone, does nothing.
+
+    ``begun`` is true once a status line was written, ``paused`` while the client does not read, ``closed`` when nothing
+    more can be sent.
+    """
+
+    begun: bool
+    paused: bool
+    closed: bool
+
+    def attach(self, flow: Flow) -> None:
+        """Say who is told when the client is slow or gone; called before the first write."""
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer with its Content-Length, and end."""
+
+    def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send the head of a streamed answer."""
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of a streamed answer at once."""
+
+    def finish(self) -> None:
+        """End a streamed answer validly."""
+
+    def abort(self, last: bytes = b"") -> None:
+        """Send ``last`` (an error event) and break the connection: a cut answer must not look complete."""
