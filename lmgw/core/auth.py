@@ -1,0 +1,59 @@
+"""Who is calling: from the two headers that carry a key to an :class:`~lmgw.core.identity.Identity`."""
+
+from __future__ import annotations
+
+import hashlib
+
+from lmgw.config.snapshot import Client, Config
+from lmgw.core.identity import Identity
+from lmgw.errors import Unauthorized
+
+#: Some tools recognise a wrong key only by OpenAI's own words, "Incorrect API key provided".
+WRONG_KEY = "Incorrect API key provided: this gateway wants the key its operator gave you, not a provider's"
+NO_KEY = "No API key: send the key this gateway's operator gave you as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
+
+DEFAULT_PROFILE = "default"
+
+
+class Doorman:
+    """Knows every client of one configuration; built once at load.
+
+    Keys are looked up by their SHA-256 digest, so what the time of a look-up tells is about a digest that a caller
+    cannot steer, never about a key.
+    """
+
+    __slots__ = ("_by_digest", "_stranger")
+
+    def __init__(self, config: Config) -> None:
+        self._by_digest = {client.key_sha256: _known(client) for client in config.clients if client.key_sha256}
+        self._stranger: Identity | None = None
+        if not config.auth_required:
+            self._stranger = Identity(None, DEFAULT_PROFILE, None, None, "", False)
+        elif config.gateway.public_profile is not None:
+            self._stranger = Identity(None, config.gateway.public_profile, frozenset(), None, "public", False)
+
+    def identify(self, authorization: bytes | None, x_api_key: bytes | None) -> Identity:
+        """Return who presents these headers; either may carry the key, and SDKs send both.
+
+        Raises :class:`~lmgw.errors.Unauthorized` where keys are required, this is none, and there is no public profile.
+        """
+        keys = [key for key in (_bearer(authorization), x_api_key) if key] if self._by_digest else []
+        for key in keys:
+            identity = self._by_digest.get(hashlib.sha256(key).hexdigest())
+            if identity is not None:
+                return identity
+        if self._stranger is not None:
+            return self._stranger
+        raise Unauthorized(WRONG_KEY if _bearer(authorization) or x_api_key else NO_KEY)
+
+
+def _bearer(authorization: bytes | None) -> bytes | None:
+    if authorization is None:
+        return None
+    scheme, _, value = authorization.partition(b" ")
+    return value.strip() if scheme.lower() == b"bearer" else None
+
+
+def _known(client: Client) -> Identity:
+    may_name = None if "*" in client.profiles else frozenset((client.profile, *client.profiles))
+    return Identity(client, client.profile, may_name, frozenset(client.tiers) or None, client.name, True)

@@ -1,0 +1,54 @@
+"""What an answer cost: tokens measured or estimated, and dollars where prices are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from lmgw.config.snapshot import Tier
+from lmgw.wire.events import Usage
+from lmgw.wire.progress import Progress
+
+#: Characters a token, for estimates of output: on the low side of English, so that estimates err high.
+CHARS_PER_TOKEN = 3.5
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of disjoint kinds; ``source`` is ``measured`` (the provider said so) or ``estimated``."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    source: str = "measured"
+
+
+def tokens(progress: Progress, prompt_bytes: int) -> Tokens:
+    """Take the provider's figures, else estimate from ``prompt_bytes`` and the characters that came."""
+    usage = progress.usage
+    if usage is not None and usage != Usage():
+        return Tokens(usage.input, usage.output, usage.cache_read, usage.cache_write)
+    if not progress.content:
+        return Tokens(source="estimated")
+    output = ceil(progress.chars / CHARS_PER_TOKEN)
+    return Tokens(ceil(prompt_bytes / CHARS_PER_TOKEN), output, source="estimated")
+
+
+def cost_usd(tier: Tier, used: Tokens) -> float | None:
+    """US dollars for these tokens; ``None`` (unknown, not zero) where a kind that was used has no price."""
+    prices = (
+        (used.input, tier.input_price),
+        (used.output, tier.output_price),
+        (used.cache_read, tier.input_price if tier.cache_read_price is None else tier.cache_read_price),
+        (used.cache_write, tier.input_price if tier.cache_write_price is None else tier.cache_write_price),
+    )
+    total = 0.0
+    for count, price in prices:
+        if count:
+            if price is None:
+                return None
+            total += count * price
+    if tier.input_price is None and tier.output_price is None:
+        return None
+    return total / 1_000_000

@@ -1,0 +1,66 @@
+"""The circuits of all backends and tiers, by name; they outlive configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lmgw.config.snapshot import Config, Tier
+from lmgw.core.circuit import Circuit, Health
+
+
+class Circuits:
+    """One circuit a backend (connection faults, timeouts, 5xx, keys) and one a tier (429, 529, no such model).
+
+    A throttled big model must not block its small sister on the same backend.
+    """
+
+    def __init__(self) -> None:
+        self._health = Health()
+        self._backends: dict[str, Circuit] = {}
+        self._tiers: dict[str, Circuit] = {}
+        self._keyless: frozenset[str] = frozenset()
+
+    def adopt(self, config: Config) -> None:
+        """Take a configuration: its figures, its names (those that are gone are forgotten), its missing keys."""
+        gateway = config.gateway
+        self._health = Health(gateway.health_window, gateway.health_error_threshold, gateway.health_cooldown_ms / 1000)
+        self._backends = self._kept(self._backends, config.backends)
+        self._tiers = self._kept(self._tiers, config.tiers)
+        self._keyless = frozenset(name for name, backend in config.backends.items() if not backend.usable)
+
+    def _kept(self, circuits: dict[str, Circuit], names: Iterable[str]) -> dict[str, Circuit]:
+        kept = {name: circuits.get(name) or Circuit(self._health) for name in names}
+        for circuit in kept.values():
+            circuit.configure(self._health)
+        return kept
+
+    def backend(self, name: str) -> Circuit:
+        """The circuit of this backend; one that a reload removed gets a circuit nobody reads."""
+        return self._backends.get(name) or Circuit(self._health)
+
+    def tier(self, name: str) -> Circuit:
+        """The circuit of this tier, as for :meth:`backend`."""
+        return self._tiers.get(name) or Circuit(self._health)
+
+    def backends(self) -> Iterator[tuple[str, Circuit]]:
+        """All backends with their circuits."""
+        yield from self._backends.items()
+
+    def tiers(self) -> Iterator[tuple[str, Circuit]]:
+        """All tiers with their circuits."""
+        yield from self._tiers.items()
+
+    # What the plan asks (core.plan.Health):
+
+    def available(self, tier: Tier, now: float) -> bool:
+        """Whether both circuits in front of this tier let a request through."""
+        return self.backend(tier.backend).available(now) and self.tier(tier.name).available(now)
+
+    def open_until(self, tier: Tier) -> float | None:
+        """When the later of the two circuits lets a probe through; ``None`` where both are closed."""
+        times = [c.open_until for c in (self.backend(tier.backend), self.tier(tier.name)) if c.open_until is not None]
+        return max(times, default=None)
+
+    def key_missing(self, backend: str) -> bool:
+        """Whether the backend's key variable is missing, so that it must not be called."""
+        return backend in self._keyless
