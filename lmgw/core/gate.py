@@ -1,0 +1,99 @@
+"""The priority gate: who of those that wait runs next."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Generic, TypeVar
+
+Ticket = TypeVar("Ticket")
+
+
+class Entry(Enum):
+    """What became of an arrival."""
+
+    RUNS = "runs"
+    WAITS = "waits"
+    FULL = "full"
+
+
+class Gate(Generic[Ticket]):
+    """At most ``limit`` run at once; the highest priority goes first, and within it the clients take turns.
+
+    A client's own requests keep their order. A flood of one client therefore costs another at most one turn.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.running = 0
+        self.waiting = 0
+        # priority -> client -> its tickets; the clients stand in the order of their turns
+        self._lines: dict[int, dict[str, deque[Ticket]]] = {}
+
+    def waiting_by_priority(self) -> dict[int, int]:
+        """How many wait at each priority."""
+        return {p: sum(map(len, self._lines[p].values())) for p in sorted(self._lines, reverse=True)}
+
+    def arrive(self, ticket: Ticket, priority: int, client: str, max_waiting: int) -> Entry:
+        """Take a request: it runs at once, waits, or is turned away where ``max_waiting`` wait already."""
+        if self.running < self.limit:
+            self.running += 1
+            return Entry.RUNS
+        if self.waiting >= max_waiting:
+            return Entry.FULL
+        self._lines.setdefault(priority, {}).setdefault(client, deque()).append(ticket)
+        self.waiting += 1
+        return Entry.WAITS
+
+    def leave(self) -> list[Ticket]:
+        """One that ran is done; returns who runs now."""
+        self.running -= 1
+        return self._admit()
+
+    def withdraw(self, ticket: Ticket, priority: int, client: str) -> None:
+        """One that waits gives up."""
+        line = self._lines[priority][client]
+        line.remove(ticket)
+        self.waiting -= 1
+        if not line:
+            self._forget(priority, client)
+
+    def resize(self, limit: int) -> list[Ticket]:
+        """Take a new limit; returns who runs now. A lower one takes effect as those that run leave."""
+        self.limit = limit
+        return self._admit()
+
+    def position(self, ticket: Ticket, priority: int, client: str) -> int:
+        """How many are served before this one if nobody else comes, plus one."""
+        ahead = sum(n for p, n in self.waiting_by_priority().items() if p > priority)
+        clients = self._lines[priority]
+        turn = clients[client].index(ticket)
+        order = list(clients)
+        for other, line in clients.items():
+            earlier = order.index(other) < order.index(client)
+            ahead += min(len(line), turn + earlier) if other != client else turn
+        return ahead + 1
+
+    def _admit(self) -> list[Ticket]:
+        admitted = []
+        while self.running < self.limit and self._lines:
+            admitted.append(self._next())
+            self.running += 1
+        return admitted
+
+    def _next(self) -> Ticket:
+        priority = max(self._lines)
+        clients = self._lines[priority]
+        client, line = next(iter(clients.items()))
+        ticket = line.popleft()
+        self.waiting -= 1
+        self._forget(priority, client)
+        if line:  # to the end of the turns
+            self._lines.setdefault(priority, {})[client] = line
+        return ticket
+
+    def _forget(self, priority: int, client: str) -> None:
+        clients = self._lines[priority]
+        del clients[client]
+        if not clients:
+            del self._lines[priority]
