@@ -36,7 +36,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """``[gateway]``: listeners, limits, deadlines. ``_ms`` are milliseconds; 0 switches a deadline off."""
+    """``[gateway]``: listeners, limits, deadlines. ``_ms`` are milliseconds; 0 switches a deadline off.
+
+    ``$LMG_CLIENT_HOST`` and ``$LMG_ADMIN_HOST`` are already in the hosts, ``traffic_log_path`` is absolute, names of
+    headers are lower-case, origins are written as browsers write them.
+    """
 
     client_port: int = 8080
     admin_port: int = 8081
@@ -84,7 +88,8 @@ class Backend:
     """``[backends.NAME]``: a provider's address, dialect and key.
 
     ``api_key`` is ``None`` where no variable is named *or* the variable is missing: ``usable`` tells them apart.
-    ``base_url`` has no trailing slash; ``api_path`` is ``""`` where ``base_url`` already ended in it.
+    ``base_url`` ends neither in a slash nor in ``api_path``, whatever the file says: Ollama's own routes stand right
+    below it, all others below the two joined. ``ca_file`` is absolute.
     """
 
     name: str
@@ -136,7 +141,8 @@ class Tier:
     """``[[tiers]]``: one model on one backend; prices are US dollars per million tokens, windows are tokens.
 
     ``failover`` and ``overflow_tier`` hold tiers' names, aliases resolved. ``index`` is the place in the file,
-    cheapest 0.
+    cheapest 0. Tiers of one ``queue_id`` have the same ``max_concurrent`` and ``max_queue_depth``: the smallest
+    that is written.
     """
 
     name: str
@@ -187,7 +193,8 @@ class Profile:
 
     ``unknown_model`` is ``reject`` or ``fallback``, its default by mode already filled in. ``ladder`` are the tiers'
     names
-    from the first to ``max_auto_tier``; ``ladder_written`` says that the file named ``max_auto_tier``.
+    from the first to ``max_auto_tier``; ``ladder_written`` says that the file named ``max_auto_tier``. Labels of
+    ``class_prompts`` and ``refusals`` are lower-case.
     """
 
     name: str

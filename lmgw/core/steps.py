@@ -68,15 +68,31 @@ class Classify:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """Count the tokens of ``texts`` together, in slices that never hold the reactor for long.
+
+    Feed ``Measured``. Counting may stop as soon as the sum is above ``enough``: no window in play is larger.
+    """
+
+    texts: tuple[str, ...]
+    enough: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Get a slot of ``queue`` for ``tier``.
 
-    Feed ``Admitted`` or ``Failed``. Sent only for tiers with ``max_concurrent``.
+    Feed ``Admitted``, ``Failed``, or, where ``overflow_depth`` is set and more than that many run and wait already,
+    ``Overflowed``: the session then says where the request goes instead. Sent only for tiers with ``max_concurrent``,
+    before each ``Attempt`` and ``Classify`` of theirs. The slot is given back with the first step that is neither
+    ``Attempt`` nor ``Classify`` of the same tier nor ``Commit`` (``None`` keeps it).
     """
 
     tier: Tier
     queue: str
     priority: int
+    overflow_tier: str | None = None
+    overflow_depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +101,23 @@ class Attempt:
 
     Feed ``Event`` at the first content, and (only with ``hold``) at each further progress until told ``Commit`` or
     ``Reject``;
-    then ``Ended`` or ``Failed``. Nothing goes to the caller before ``Commit``.
+    then ``Ended`` or ``Failed``. Nothing goes to the caller before ``Commit``, but for ``thinking_message``. An answer
+    that is complete before it was committed (any that is not streamed) is told as ``Ended``, gets ``Commit`` or
+    ``Reject``, and after the ``Commit`` is told as ``Ended`` again once it was sent.
+
+    :ivar think: thinking on or off by label; ``None`` leaves it to the tier.
+    :ivar system: text to put before the caller's own system text.
+    :ivar thinking_message: streaming only: sent as text as soon as the upstream has answered 2xx, at most once a
+        request whichever attempt comes first; not a commit.
+    :ivar fresh: use no kept connection: the last one turned out to be closed.
     """
 
     tier: Tier
     hold: bool = False
     think: bool | None = None
     system: str | None = None
+    thinking_message: str | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +139,13 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer with this text; no backend is called."""
+    """Answer with this text; no backend is called.
+
+    ``error`` is what the text stands for (``on_error = "chat"``): the caller gets 200, the request counts as failed.
+    """
 
     text: str
+    error: GatewayError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +160,7 @@ class Done:
     """The answer is complete."""
 
 
-Step = Classify | Wait | Attempt | Sleep | Commit | Reject | Reply | Fail | Done
+Step = Classify | Measure | Wait | Attempt | Sleep | Commit | Reject | Reply | Fail | Done
 
 
 # --- outcomes ------------------------------------------------------------------------------------------------
@@ -144,15 +174,28 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """``texts`` have this many tokens, or more than ``enough``."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
     """The slot is ours."""
 
 
 @dataclass(frozen=True, slots=True)
+class Overflowed:
+    """More than ``overflow_depth`` run and wait: no place was taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """The attempt's answer has come this far."""
+    """The attempt's answer has come this far; ``full``: no more of it can be held, it must be committed or rejected."""
 
     progress: Progress
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +222,4 @@ class Dropped:
     """The rejected attempt is gone."""
 
 
-Outcome = Labelled | Admitted | Event | Ended | Failed | Slept | Dropped
+Outcome = Labelled | Measured | Admitted | Overflowed | Event | Ended | Failed | Slept | Dropped

@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from lmgw.config.snapshot import Config
+
 
 class Route(Enum):
-    """What a caller asks for; the value is (caller's dialect, operation)."""
+    """What a caller asks for; the value is (caller's dialect, operation).
+
+    Those from ``MODELS`` on are listings: answered here, by :meth:`Handler.listing`.
+    """
 
     CHAT = ("openai", "chat")
     COMPLETIONS = ("openai", "completions")
@@ -21,6 +26,13 @@ class Route(Enum):
     OLLAMA_GENERATE = ("ollama_generate", "chat")
     OLLAMA_EMBED = ("ollama", "embeddings")
     OLLAMA_EMBEDDINGS = ("ollama", "embeddings_legacy")
+    MODELS = ("openai", "models")
+    ANTHROPIC_MODELS = ("anthropic", "models")
+    OLLAMA_TAGS = ("ollama", "tags")
+    OLLAMA_PS = ("ollama", "ps")
+    OLLAMA_SHOW = ("ollama", "show")
+    OLLAMA_PULL = ("ollama", "pull")
+    OLLAMA_VERSION = ("ollama", "version")
 
     @property
     def dialect(self) -> str:
@@ -37,7 +49,8 @@ class Route(Enum):
 class Inbound:
     """One request of one client, read whole.
 
-    :ivar headers: lower-case names to their first value, as they came.
+    :ivar headers: lower-case names to their first value, as they came; ``x-forwarded-for``, ``anthropic-beta`` and
+        ``tracestate``, which are lists, with all their lines joined by commas.
     :ivar peer: the client's address, ``trusted_proxies`` already looked through; v4-mapped shown as IPv4.
     :ivar proxied: the direct peer is one of ``trusted_proxies``: its identity header may be believed.
     :ivar received_at: ``reactor.seconds()`` when the head was complete.
@@ -69,7 +82,8 @@ class Sink(Protocol):
     """The only writer to one client; every call after the end, or after the client has gone, does nothing.
 
     ``begun`` is true once a status line was written, ``paused`` while the client does not read, ``closed`` when nothing
-    more can be sent.
+    more can be sent. ``Content-Length``, ``Transfer-Encoding``, ``Connection``, ``Date``, ``Server``, ``X-Request-ID``
+    and the CORS headers are the sink's own; ``headers`` hold everything else.
     """
 
     begun: bool
@@ -93,3 +107,37 @@ class Sink(Protocol):
 
     def abort(self, last: bytes = b"") -> None:
         """Send ``last`` (an error event) and break the connection: a cut answer must not look complete."""
+
+
+class Serving(Protocol):
+    """The configuration that new requests are served with."""
+
+    @property
+    def config(self) -> Config:
+        """What the files came to."""
+
+
+class Handler(Protocol):
+    """What the client port asks for: the engine, seen from the web layer."""
+
+    @property
+    def current(self) -> Serving:
+        """The configuration now in force; read once a request."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the gateway is about to stop: every answer is the last of its connection."""
+
+    def handle(self, inbound: Inbound, sink: Sink) -> None:
+        """Start answering; ``sink`` is always brought to an end, whatever happens."""
+
+    def listing(self, kind: str, name: str | None, inbound: Inbound) -> bytes:
+        """Return the JSON of a listing, in the dialect of ``inbound.route``.
+
+        ``kind`` is the route's operation: ``models``, ``tags``, ``ps``, ``show``, ``pull`` or ``version``; ``name`` the
+        one model that is asked for in the path. Raises :class:`~lmgw.errors.GatewayError` (401, 404; 400 for the body
+        of ``show`` and ``pull``).
+        """
+
+    def status(self) -> bytes:
+        """Return the JSON of ``GET /status``."""

@@ -6,6 +6,42 @@ from collections.abc import Iterable, Iterator
 
 from lmgw.config.snapshot import Config, Tier
 from lmgw.core.circuit import Circuit, Health
+from lmgw.core.retry import Verdict
+
+
+class Passage:
+    """One attempt on its way through the two circuits in front of its tier."""
+
+    __slots__ = ("_backend", "_probing", "_tier")
+
+    def __init__(self, backend: Circuit, tier: Circuit, now: float) -> None:
+        self._backend = backend
+        self._tier = tier
+        self._probing = [circuit for circuit in (backend, tier) if circuit.started(now)]
+
+    def succeeded(self) -> None:
+        """The provider answered as it should."""
+        self._probing.clear()
+        self._backend.succeeded()
+        self._tier.succeeded()
+
+    def failed(self, now: float, verdict: Verdict, retry_after_s: float) -> None:
+        """The attempt failed; the verdict says whose circuit counts it, if any."""
+        if verdict.circuit is None:
+            return
+        circuit = self._backend if verdict.circuit == "backend" else self._tier
+        if circuit in self._probing:
+            self._probing.remove(circuit)
+        if verdict.trips:
+            circuit.trip(now, reason=verdict.error.message, at_least_s=retry_after_s)
+        else:
+            circuit.failed(now, reason=verdict.error.message, at_least_s=retry_after_s)
+
+    def leave(self) -> None:
+        """The attempt is over; a probe that said nothing leaves its place to another."""
+        for circuit in self._probing:
+            circuit.abandoned()
+        self._probing.clear()
 
 
 class Circuits:
@@ -41,6 +77,10 @@ class Circuits:
     def tier(self, name: str) -> Circuit:
         """The circuit of this tier, as for :meth:`backend`."""
         return self._tiers.get(name) or Circuit(self._health)
+
+    def enter(self, tier: Tier, now: float) -> Passage:
+        """Begin an attempt at this tier."""
+        return Passage(self.backend(tier.backend), self.tier(tier.name), now)
 
     def backends(self) -> Iterator[tuple[str, Circuit]]:
         """All backends with their circuits."""

@@ -5,7 +5,7 @@ A dialect is one module with one object of this protocol. Nothing here does I/O;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,6 +80,7 @@ class Reply:
     :ivar created_s: seconds since the epoch.
     :ivar include_usage: the caller asked for usage in the stream (OpenAI's ``stream_options``).
     :ivar request: the caller's request, for dialects that echo it.
+    :ivar elapsed_ns: nanoseconds since the request came, for dialects that tell durations (Ollama).
     """
 
     id: str
@@ -88,6 +89,7 @@ class Reply:
     include_usage: bool = False
     tool_names: Mapping[str, str] = field(default_factory=dict)
     request: Request | None = None
+    elapsed_ns: Callable[[], int] = int
 
 
 class StreamRenderer(Protocol):

@@ -205,7 +205,7 @@ class ReasoningEnd(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolStart(msgspec.Struct, frozen=True, gc=False):
-    """A call begins; ``index`` counts calls from 0."""
+    """A call begins; ``index`` counts calls from 0. Until its :class:`ToolEnd` only its own fragments follow."""
 
     index: int
     id: str

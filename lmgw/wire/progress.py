@@ -31,3 +31,10 @@ class Progress:
     model: str | None = None
     #: Characters of text, reasoning and arguments seen: the estimate of output tokens where no usage comes.
     chars: int = 0
+
+    def add_text(self, text: str) -> None:
+        """Text came: content."""
+        self.content = True
+        self.chars += len(text)
+        if len(self.text) < TEXT_KEPT:
+            self.text = (self.text + text)[:TEXT_KEPT]

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
-from lmgw.wire.dialect import Rendered
+from lmgw.errors import BadRequest, GatewayError
+from lmgw.wire.anthropic import ANTHROPIC
+from lmgw.wire.body import Body
+from lmgw.wire.dialect import Dialect, Rendered, Reply, Target
+from lmgw.wire.neutral import JsonTool, Rewrite, TranslatedStream, foreign, note_answer
+from lmgw.wire.ollama import OLLAMA, OLLAMA_GENERATE
+from lmgw.wire.openai import OPENAI
+from lmgw.wire.openai_native import COMPLETIONS, OLLAMA_COMPLETIONS
 from lmgw.wire.progress import Progress
+from lmgw.wire.relay import Native
+from lmgw.wire.tool_repair import ToolRepair
+
+DIALECTS: dict[str, Dialect] = {
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "ollama": OLLAMA,
+    "ollama_generate": OLLAMA_GENERATE,  # callers only
+}
+
+#: Pairs (caller, upstream) whose bytes pass through.
+NATIVES: dict[tuple[str, str], Native] = {
+    ("openai", "openai"): OPENAI,
+    ("openai_completions", "openai"): COMPLETIONS,
+    ("openai_completions", "ollama"): OLLAMA_COMPLETIONS,
+    ("anthropic", "anthropic"): ANTHROPIC,
+    ("ollama", "ollama"): OLLAMA,
+}
 
 
 class AnswerStream(Protocol):
     """One streamed answer on its way back: upstream bytes in, caller's bytes out, ``progress`` kept up to date.
 
     Bytes returned before ``progress.content`` is true are lifecycle only: whoever holds them back loses nothing but
-    time.
+    time. An error of the upstream's is never among the bytes, it is in ``progress.error``; nothing comes after it.
     """
 
     progress: Progress
@@ -37,3 +63,83 @@ class Translation(Protocol):
 
         An error inside a 200 is in ``progress.error`` and the bytes are empty.
         """
+
+    def error(self, status: int, body: bytes) -> GatewayError:
+        """Read the upstream's error answer; what only its own dialect would say is left out for another's caller."""
+
+
+def translation(caller: str, upstream: str, body: Body, target: Target, reply: Reply) -> Translation:
+    """Return the translation of one request between two dialects, by their names.
+
+    Raises :class:`~lmgw.errors.BadRequest` where the request is malformed or cannot be carried over.
+    """
+    native = NATIVES.get((caller, upstream))
+    if native is None and caller not in DIALECTS:
+        operation = caller.partition("_")[2]
+        raise BadRequest(f"the provider behind this name has no {operation}: name a model of an OpenAI-compatible one")
+    try:
+        if native is not None:
+            return _PassThrough(native, DIALECTS[upstream], body, target, reply)
+        return _Translated(DIALECTS[caller], DIALECTS[upstream], body, target, reply)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+
+
+class _PassThrough:
+    """Both sides speak the same dialect: bytes pass."""
+
+    def __init__(self, native: Native, dialect: Dialect, body: Body, target: Target, reply: Reply) -> None:
+        self._native = native
+        self._dialect = dialect
+        self._context = (body, target, reply)
+        self.request = native.edit_request(body, target)
+
+    def stream(self) -> AnswerStream:
+        return self._native.relay(*self._context)
+
+    def answer(self, body: bytes) -> tuple[bytes, Progress]:
+        return self._native.relay_answer(*self._context, body)
+
+    def error(self, status: int, body: bytes) -> GatewayError:
+        return self._dialect.parse_error(status, body)
+
+
+class _Translated:
+    """The sides differ: everything goes through the neutral form."""
+
+    def __init__(self, caller: Dialect, upstream: Dialect, body: Body, target: Target, reply: Reply) -> None:
+        self._caller = caller
+        self._upstream = upstream
+        request = caller.parse_request(body.parsed)
+        self.request = rendered = upstream.render_request(request, target)
+        repairs = target.repair_tool_calls and upstream is OLLAMA
+        self._repaired = [tool.name for tool in request.tools] if repairs else []
+        self._reply = replace(
+            reply, request=request, include_usage=request.include_usage, tool_names=rendered.tool_names
+        )
+
+    def stream(self) -> AnswerStream:
+        renderer = self._caller.render_stream(self._reply)
+        return TranslatedStream(self._upstream.parse_stream(), renderer, self._rewrite())
+
+    def answer(self, body: bytes) -> tuple[bytes, Progress]:
+        progress = Progress()
+        try:
+            answer = self._upstream.parse_answer(body)
+        except GatewayError as error:
+            progress.error = foreign(error)
+            return b"", progress
+        rewrite = self._rewrite()
+        if rewrite is not None:
+            answer = rewrite.answer(answer)
+        note_answer(progress, answer)
+        return self._caller.render_answer(answer, self._reply), progress
+
+    def error(self, status: int, body: bytes) -> GatewayError:
+        return foreign(self._upstream.parse_error(status, body))
+
+    def _rewrite(self) -> Rewrite | None:
+        """Return what changes this answer, if anything does; Anthropic has the former, Ollama the latter."""
+        if self.request.json_tool is not None:
+            return JsonTool(self.request.json_tool)
+        return ToolRepair(self._repaired, self._reply.id) if self._repaired else None

@@ -1,0 +1,102 @@
+"""What a caller asks of routing: the few facts that choose a tier, and the prompt only where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from lmgw.wire.events import Document, Image, Message, Request, Text, Thinking, ToolCall, ToolResult
+
+Operation = Literal["chat", "completions", "embeddings", "count_tokens"]
+
+#: Base64 characters of a document that count as one image, as its pages will be.
+DOCUMENT_CHARS_AN_IMAGE = 65_536
+
+
+class Turn(NamedTuple):
+    """What a user or the assistant said: the text parts of one message."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """What a request makes a model read, as classification and the context fit see it.
+
+    :ivar turns: the user's and the assistant's texts in order; system text and tool results are not among them.
+    :ivar tool_result: whether the conversation holds a tool's result.
+    :ivar texts: everything that is read as text: messages, calls, results, tools.
+    :ivar messages: how many messages there are, tools counted as one each.
+    :ivar images: how many images there are; documents count as one or more.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    tool_result: bool = False
+    texts: tuple[str, ...] = ()
+    messages: int = 0
+    images: int = 0
+
+    @classmethod
+    def of(cls, request: Request) -> Prompt:
+        """Read a request in the neutral form."""
+        turns: list[Turn] = []
+        texts: list[str] = []
+        images = 0
+        tool_result = False
+        for message in request.messages:
+            said = _said(message)
+            if said and message.role != "system":
+                turns.append(Turn(message.role, said))
+            for part in message.parts:
+                tool_result = tool_result or isinstance(part, ToolResult)
+                images += _read(part, texts)
+        for tool in request.tools:
+            texts += (tool.name, tool.description or "", msgspec.json.encode(tool.parameters or {}).decode())
+        return cls(tuple(turns), tool_result, tuple(texts), len(request.messages) + len(request.tools), images)
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One request as routing sees it.
+
+    :ivar model: the caller's model hint, ``None`` or empty where it names none.
+    :ivar size: bytes of the body: no text in it has more tokens than that.
+    :ivar prompt: reads the body; called at most once, and only where the route depends on it.
+    :ivar may_hold_images: a cheap look at the body's bytes (``b"image" in body``); may say yes wrongly, never no.
+    :ivar expert: the caller sent ``X-LMG-Expert: true``.
+    :ivar priority: what ``X-LMG-Priority`` asked for.
+    :ivar deadline: when the request's time is used up, in seconds of the clock that ``now`` comes from.
+    """
+
+    model: str | None
+    prompt: Callable[[], Prompt]
+    size: int
+    may_hold_images: Callable[[], bool]
+    operation: Operation = "chat"
+    stream: bool = False
+    expert: bool = False
+    priority: int | None = None
+    deadline: float | None = None
+
+
+def _said(message: Message) -> str:
+    return "\n".join(part.text for part in message.parts if isinstance(part, Text) and part.text)
+
+
+def _read(part: object, texts: list[str]) -> int:
+    """Add a part's texts; return how many images it counts as."""
+    match part:
+        case Text(text=text) | Thinking(text=text):
+            texts.append(text)
+        case Image():
+            return 1
+        case Document(text=str(text)):
+            texts.append(text)
+        case Document(data=data):
+            return 1 + len(data or "") // DOCUMENT_CHARS_AN_IMAGE
+        case ToolCall(name=name, arguments=arguments):
+            texts += (name, arguments)
+        case ToolResult(parts=parts):
+            return sum(_read(inner, texts) for inner in parts)
+    return 0

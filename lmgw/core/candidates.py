@@ -1,0 +1,263 @@
+"""Which tier next: the order in which one request may try them, and why each was passed over."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from lmgw.config.snapshot import Tier
+from lmgw.core.fit import PromptSize
+from lmgw.core.identity import Identity
+from lmgw.core.routes import Routes
+from lmgw.core.trace import Trace
+from lmgw.errors import ContextTooLong, GatewayError, Unavailable
+
+
+class Health(Protocol):
+    """What is known of backends and tiers; times are seconds of the session's clock."""
+
+    def available(self, tier: Tier, now: float) -> bool:
+        """Whether the circuits let a request through to this tier."""
+
+    def open_until(self, tier: Tier) -> float | None:
+        """When they will; ``None`` where they do."""
+
+    def key_missing(self, backend: str) -> bool:
+        """Whether the backend's key is not set, so that it must not be called."""
+
+
+class Course:
+    """The tiers that one request may try, from a first choice on; every tier is chosen at most once.
+
+    :ivar current: the tier chosen last.
+
+    ``climbs``: after a failure the ladder goes on (automatic modes). ``grows``: a prompt that is too long may go up the
+    ladder. ``explicit``: the first choice is tried even if its circuit is open, where nothing else is left. ``kept``:
+    the first choice stays however long the prompt is. ``size`` is ``None`` where length does not matter at all.
+    """
+
+    __slots__ = (
+        "_chosen",
+        "_climbs",
+        "_explicit",
+        "_failover",
+        "_grows",
+        "_health",
+        "_identity",
+        "_kept",
+        "_ladder",
+        "_next",
+        "_routes",
+        "_size",
+        "_trace",
+        "_tried",
+        "_why",
+        "current",
+    )
+
+    def __init__(
+        self,
+        routes: Routes,
+        identity: Identity,
+        health: Health,
+        trace: Trace,
+        size: PromptSize | None,
+        chosen: Tier,
+        why: str,
+        *,
+        ladder: tuple[Tier, ...] = (),
+        failover: tuple[Tier, ...] | None = None,
+        climbs: bool = False,
+        grows: bool = False,
+        explicit: bool = False,
+        kept: bool = False,
+    ) -> None:
+        self._routes = routes
+        self._identity = identity
+        self._health = health
+        self._trace = trace
+        self._size = size
+        self._chosen = self.current = chosen
+        self._why = why
+        self._ladder = ladder
+        self._next = _above(ladder, chosen)
+        self._failover = routes.failover[chosen.name] if failover is None else failover
+        self._climbs = climbs
+        self._grows = grows
+        self._explicit = explicit
+        self._kept = kept
+        self._tried: set[str] = set()
+
+    # Each of these raises Unmeasured where the prompt must be counted first, and can then be called again.
+
+    def first(self, now: float) -> Tier | None:
+        """Return the tier to begin with: the first choice, unless it is too small or cannot be used now.
+
+        Raises :class:`~lmgw.errors.ContextTooLong` where no tier that the request may use takes the prompt.
+        """
+        if self._size is not None and not self._kept and not self._fits(self._chosen):
+            return self._larger(self._size, now)
+        if self._usable(self._chosen, now):
+            return self._take(self._chosen, self._why)
+        return self.after_failure(now)
+
+    def after_failure(self, now: float) -> Tier | None:
+        """Return where a failed attempt goes: the failover list, then up the ladder, then to what was skipped."""
+        why = f"{self.current.name} failed" if self._tried else f"{self._chosen.name} cannot be used"
+        for tier in self._failover:
+            if self._usable(tier, now) and self._fits(tier):
+                return self._take(tier, f"{why}, the next of the failover list")
+        rung = self._up(self._next, now) if self._climbs else None
+        if rung is not None:
+            return self._climb(rung, f"{why}, the next tier up")
+        if self._explicit and self._is_last_resort(self._chosen):
+            return self._take(self._chosen, "there is no other, although its circuit is open")
+        return None
+
+    def after_refusal(self, now: float) -> Tier | None:
+        """Return the next tier up the ladder, after an answer that was not sufficient."""
+        tier = self._up(self._above_current(), now)
+        return tier and self._climb(tier, f"the answer of {self.current.name} was not sufficient")
+
+    def can_climb(self, now: float) -> bool:
+        """Whether there is a tier to go to after an answer that is not sufficient."""
+        return self._up(self._above_current(), now, note=False) is not None
+
+    def may_repeat(self, now: float) -> bool:
+        """Whether the current tier may be tried again: its circuit lets it, or nothing else could be tried."""
+        if self._health.available(self.current, now):
+            return True
+        alone = not any(self._usable(tier, now, note=False) for tier in self._failover)
+        return self._explicit and self.current is self._chosen and alone
+
+    def roomier(self, now: float) -> Tier | None:
+        """Return the next tier with a larger window, after the upstream found the prompt too long."""
+        return self._with_room(now, self.current)
+
+    def overflow(self, now: float) -> Tier:
+        """Return where a request goes that finds the current tier's queue too deep; the tier itself if nowhere."""
+        full = self.current
+        target = self._routes.tiers[full.overflow_tier] if full.overflow_tier else None
+        if target is None or not self._usable(target, now) or not self._fits(target):
+            return full
+        self._tried.discard(full.name)  # it was not tried after all
+        self._trace.overflowed = True
+        return self._take(target, f"the queue of {full.name} is too deep")
+
+    def again(self, tier: Tier, now: float) -> bool:
+        """Choose a tier a second time, one that answered before; returns whether it can be used now."""
+        self._tried.discard(tier.name)
+        if not self._usable(tier, now):
+            return False
+        self._take(tier, "no other can answer, and its answer is better than none")
+        return True
+
+    def down(self, now: float) -> GatewayError:
+        """Return the 503 for a request that no tier can take now."""
+        tiers = [self._chosen, *(tier for tier in self._elsewhere() if tier is not self._chosen)]
+        keyless = [tier for tier in tiers if self._health.key_missing(tier.backend)]
+        waits = {tier.name: until - now for tier in tiers if (until := self._health.open_until(tier)) is not None}
+        if len(keyless) == len(tiers) or not waits:
+            return no_key((keyless or tiers)[0])
+        wait_s = max(1, math.ceil(min(waits.values())))
+        return Unavailable(
+            f"{', '.join(waits)}: down after repeated failures; try again in {wait_s} s",
+            headers=(("retry-after", str(wait_s)),),
+        )
+
+    def _larger(self, size: PromptSize, now: float) -> Tier | None:
+        """Return a tier that takes a prompt which the first choice does not."""
+        found = self._with_room(now, self._chosen)
+        if found is not None or any(self._fits(tier, note=False) for tier in self._elsewhere()):
+            return found
+        if not self._grows:
+            raise self._too_long(size)
+        for tier in sorted(self._ladder, key=lambda tier: (tier.max_context_tokens or 0, tier.index), reverse=True):
+            if self._usable(tier, now):
+                return self._climb(tier, f"the prompt is too long for the whole ladder: {tier.name} takes the most")
+        return None
+
+    def _with_room(self, now: float, small: Tier) -> Tier | None:
+        """Return the next tier with a larger window than ``small``: up the ladder, then in the failover list."""
+        window = small.max_context_tokens or 0
+        why = f"the prompt is too long for {small.name}"
+        for tier in self._elsewhere():
+            if (tier.max_context_tokens or math.inf) > window and self._usable(tier, now) and self._fits(tier):
+                return self._take(tier, why) if tier in self._failover else self._climb(tier, why)
+        return None
+
+    def _elsewhere(self) -> list[Tier]:
+        """Return where a prompt may go for its length, the ladder first."""
+        ladder = self._ladder[self._next :] if self._grows else ()
+        return [tier for tier in (*ladder, *self._failover) if self._identity.may_use(tier.name)]
+
+    def _up(self, rung: int, now: float, *, note: bool = True) -> Tier | None:
+        """Return the first tier of the ladder, from index ``rung`` on, that can be used and fits."""
+        for tier in self._ladder[rung:]:
+            if self._usable(tier, now, note=note) and self._fits(tier, note=note):
+                return tier
+        return None
+
+    def _is_last_resort(self, tier: Tier) -> bool:
+        """Whether a tier that was passed over for its circuit can be tried all the same."""
+        return tier.name not in self._tried and not self._health.key_missing(tier.backend) and self._fits(tier)
+
+    def _above_current(self) -> int:
+        """Return where the ladder goes on above the current tier, which a failover may have put higher up."""
+        return max(self._next, _above(self._ladder, self.current))
+
+    def _climb(self, tier: Tier, why: str) -> Tier:
+        """Take a tier of the ladder: from now on its place and its failover list count."""
+        self._next = _above(self._ladder, tier)
+        self._failover = self._routes.failover[tier.name]
+        return self._take(tier, why)
+
+    def _take(self, tier: Tier, why: str) -> Tier:
+        self._tried.add(tier.name)
+        self.current = tier
+        self._trace.chose(tier, why)
+        return tier
+
+    def _usable(self, tier: Tier, now: float, *, note: bool = True) -> bool:
+        if tier.name in self._tried:
+            return False
+        if not self._identity.may_use(tier.name):
+            why = "the caller's key may not use it"
+        elif self._health.key_missing(tier.backend):
+            why = "its backend's key is not set"
+        elif not self._health.available(tier, now):
+            why = "its circuit is open after repeated failures"
+        else:
+            return True
+        if note:
+            self._trace.skipped(tier, why)
+        return False
+
+    def _fits(self, tier: Tier, *, note: bool = True) -> bool:
+        if self._size is None or self._size.fits(tier):
+            return True
+        if note:
+            self._trace.skipped(tier, f"it takes {tier.max_context_tokens:,} tokens, the prompt has {self._size.words}")
+        return False
+
+    def _too_long(self, size: PromptSize) -> ContextTooLong:
+        """Return the 400 that says how long the prompt is, and who would take it."""
+        tier = self._chosen
+        said = f"prompt is too long: {size.words}, {tier.name} takes {tier.max_context_tokens:,}"
+        others = [t.name for t in self._routes.tiers.values() if self._identity.may_use(t.name) and size.fits(t)]
+        advice = f"shorten it or name one of {', '.join(others[:5])}" if others else "no tier here takes it: shorten it"
+        return ContextTooLong(f"{said}; {advice}", param="messages")
+
+
+def no_key(tier: Tier) -> Unavailable:
+    """Return the 503 for a tier whose backend has no key."""
+    return Unavailable(
+        f"{tier.name} is off: the key of its provider is not set on this gateway; its operator finds which on the "
+        "admin port (/admin/health)",
+        headers=(("x-should-retry", "false"),),
+    )
+
+
+def _above(ladder: tuple[Tier, ...], tier: Tier) -> int:
+    """Return the index of the first rung above a tier, whether or not the tier is a rung itself."""
+    return sum(rung.index <= tier.index for rung in ladder)

@@ -1,0 +1,104 @@
+"""Whether a prompt fits a tier's context window, found out with as little work as possible."""
+
+from __future__ import annotations
+
+import math
+
+from lmgw.config.snapshot import Tier
+from lmgw.core.ask import Ask, Prompt
+from lmgw.core.steps import Measure
+
+#: What a message and an image cost besides their text, in tokens, and what is added for what nobody can see.
+TOKENS_A_MESSAGE, TOKENS_AN_IMAGE, MARGIN = 4, 1500, 1.1
+
+
+class Unmeasured(Exception):
+    """Bytes alone do not decide: the tokens must be counted first."""
+
+
+class PromptSize:
+    """The size of one request's prompt, in tokens: bounds first, the count only where they do not decide.
+
+    ``largest`` is the largest window of the configuration: nothing need be counted beyond it.
+    """
+
+    __slots__ = ("_ask", "_atmost", "_bytes_looked_at", "_counted", "_largest", "_prompt", "_text_looked_at")
+
+    def __init__(self, ask: Ask, largest: int) -> None:
+        self._ask = ask
+        self._largest = largest
+        self._prompt: Prompt | None = None
+        self._counted: int | None = None
+        self._atmost = math.inf
+        self._bytes_looked_at = False
+        self._text_looked_at = False
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt itself, read at the first use. Raises :class:`~lmgw.errors.GatewayError` for a malformed body."""
+        if self._prompt is None:
+            self._prompt = self._ask.prompt()
+        return self._prompt
+
+    def fits(self, tier: Tier) -> bool:
+        """Whether the tier's window takes the prompt. Raises :class:`Unmeasured` where only counting can tell."""
+        window = tier.max_context_tokens
+        if window is None:
+            return True
+        if self._counted is not None:
+            return self.tokens <= window
+        if self._within_bytes(window) or self._within_text(window):
+            return True
+        if _with_margin(self._overhead()) > window:
+            return False
+        raise Unmeasured
+
+    def measure(self) -> Measure:
+        """Return the step that counts the prompt."""
+        return Measure(self.prompt.texts, self._largest)
+
+    def count(self, tokens: int) -> None:
+        """Take what was counted."""
+        self._counted = tokens
+
+    @property
+    def tokens(self) -> int:
+        """The estimate; of a prompt that was not counted, only what its messages and images cost."""
+        return _with_margin((self._counted or 0) + self._overhead())
+
+    @property
+    def words(self) -> str:
+        """The estimate as an error tells it."""
+        if self._counted is None:
+            return f"at least {self.tokens:,} tokens"
+        if self._counted > self._largest:
+            return f"more than {self._largest:,} tokens"
+        return f"about {round(self.tokens, -2) or self.tokens:,} tokens"
+
+    def _within_bytes(self, window: int) -> bool:
+        """Whether the body itself is small enough: a text of n bytes has at most n tokens.
+
+        A message's JSON is longer than what a message costs; only images can cost more than their bytes.
+        """
+        if not self._bytes_looked_at:
+            if self._ask.size * MARGIN > window:
+                return False
+            self._bytes_looked_at = True
+            if not self._ask.may_hold_images():
+                self._atmost = self._ask.size * MARGIN
+        return self._atmost <= window
+
+    def _within_text(self, window: int) -> bool:
+        """Whether the prompt's texts alone are small enough; a body may be mostly images."""
+        if not self._text_looked_at:
+            self._text_looked_at = True
+            size = sum(len(text.encode("utf-8", "surrogatepass")) for text in self.prompt.texts)
+            self._atmost = min(self._atmost, _with_margin(size + self._overhead()))
+        return self._atmost <= window
+
+    def _overhead(self) -> int:
+        return self.prompt.messages * TOKENS_A_MESSAGE + self.prompt.images * TOKENS_AN_IMAGE
+
+
+def _with_margin(tokens: int) -> int:
+    return math.ceil(tokens * MARGIN)

@@ -1,0 +1,44 @@
+"""Who a request is from, as far as routing and queueing care."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmgw.config.snapshot import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a caller may do; :class:`~lmgw.core.auth.Doorman` builds one a client at load.
+
+    :ivar client: the client whose key was shown; ``None`` for strangers.
+    :ivar profile: the profile used where the request names none.
+    :ivar may_name: profiles that the request may name as its model; ``None`` is all.
+    :ivar tiers: tiers that it may name and be routed to; ``None`` is all.
+    :ivar name: shown in traffic and metrics.
+    :ivar authenticated: whether a key of ``[[clients]]`` was shown.
+    """
+
+    client: Client | None
+    profile: str
+    may_name: frozenset[str] | None
+    tiers: frozenset[str] | None
+    name: str
+    authenticated: bool
+
+    def may_use(self, tier: str) -> bool:
+        """Whether this tier may serve the caller."""
+        return self.tiers is None or tier in self.tiers
+
+
+def effective_priority(identity: Identity, asked: int | None, *, auth_required: bool) -> int:
+    """Return the priority in the queues: what was asked for or the client's default, never above its ceiling.
+
+    Strangers get at most 0 where ``[[clients]]`` are configured, and what they ask for where nobody has a key.
+    """
+    client = identity.client
+    if client is not None:
+        return min(client.default_priority if asked is None else asked, client.priority_ceiling)
+    if asked is None:
+        return 0
+    return min(asked, 0) if auth_required else asked

@@ -1,0 +1,388 @@
+"""What to try next, given what came of the tries so far: the route of one request as a state machine.
+
+The session says one :mod:`step <lmgw.core.steps>` at a time and is told its outcome. It knows no socket and no clock:
+``now`` is handed in, in seconds of one clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from lmgw.config.snapshot import Profile, Tier
+from lmgw.core import classify
+from lmgw.core.ask import Ask
+from lmgw.core.candidates import Course, Health
+from lmgw.core.direction import Direction, Question, Where
+from lmgw.core.ending import failed, friendly
+from lmgw.core.fit import PromptSize, Unmeasured
+from lmgw.core.identity import Identity, effective_priority
+from lmgw.core.inquiry import Inquiry
+from lmgw.core.retry import Verdict, delay_s, verdict
+from lmgw.core.routes import Routes
+from lmgw.core.steps import (
+    Admitted,
+    Attempt,
+    Classify,
+    Commit,
+    Done,
+    Dropped,
+    Ended,
+    Event,
+    Fail,
+    Failed,
+    Fault,
+    FaultKind,
+    Labelled,
+    Measure,
+    Measured,
+    Outcome,
+    Overflowed,
+    Reject,
+    Sleep,
+    Slept,
+    Step,
+    Wait,
+)
+from lmgw.core.sufficiency import Judgement
+from lmgw.core.trace import Trace
+from lmgw.errors import GatewayError, UpstreamTimeout
+
+__all__ = ["Ask", "Health", "RouteSession", "Routes"]
+
+COMMIT, DONE, REJECT = Commit(), Done(), Reject()
+_NONE: frozenset[Any] = frozenset()
+
+
+class RouteSession:
+    """The route of one request. Call ``start`` once, then ``feed`` with each outcome until the last step.
+
+    ``Reply``, ``Fail`` and ``Done`` are last steps. Every session comes to one: retries are counted, a tier is chosen
+    once, and only a tier that answered is asked a second time, where nothing else is left.
+
+    :ivar trace: what was decided and why, always up to date.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_ask",
+        "_blamed",
+        "_choose",
+        "_course",
+        "_direction",
+        "_error",
+        "_fault",
+        "_health",
+        "_inquiry",
+        "_random",
+        "_retries",
+        "_routes",
+        "_size",
+        "_started",
+        "_step",
+        "_waited",
+        "trace",
+    )
+
+    # Not set before they are needed:
+    _choose: Callable[[float], Tier | None]
+    _course: Course
+    _step: Step
+
+    def __init__(
+        self, routes: Routes, identity: Identity, ask: Ask, health: Health, random: Callable[[], float]
+    ) -> None:
+        """``random`` returns a number from 0 to 1: for jitter, and to choose among thinking messages."""
+        priority = effective_priority(identity, ask.priority, auth_required=routes.config.auth_required)
+        self.trace = Trace(routes, ask.model, priority)
+        self._routes = routes
+        self._ask = ask
+        self._health = health
+        self._random = random
+        self._size = PromptSize(ask, routes.largest_window)
+        self._direction = Direction(routes, identity, ask, health, self._size, self.trace)
+        self._inquiry: Inquiry | None = None
+        self._retries = 0
+        self._started = 0.0
+        self._fault: Fault | None = None
+        self._error: GatewayError | None = None
+        self._answered: Tier | None = None
+        self._waited: frozenset[str] = _NONE
+        self._blamed: frozenset[tuple[str, str]] = _NONE
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that decides: after ``start`` the one the request named, later the one that rules led to."""
+        return self._direction.here.profile
+
+    def start(self, now: float) -> Step:
+        """Return the first step."""
+        try:
+            step = self._go(self._direction.start(), now)
+        except GatewayError as error:
+            step = self._cannot(error)
+        self._step = step
+        return step
+
+    def feed(self, outcome: Outcome, now: float) -> Step | None:
+        """Return the step after this outcome; ``None`` means: carry on.
+
+        Raises :class:`ValueError` for an outcome that is no answer to the last step.
+        """
+        answer = ANSWERS.get((type(self._step), type(outcome)))
+        if answer is None:
+            raise ValueError(f"{type(outcome).__name__} is no answer to {type(self._step).__name__}")
+        try:
+            step = answer(self, outcome, now)
+        except GatewayError as error:
+            step = self._cannot(error)
+        if step is not None:
+            self._step = step
+        return step
+
+    def judge(self, fault: Fault) -> Verdict:
+        """Say what a fault means for the circuits; to be called once a fault, before it is fed.
+
+        ``circuit`` is ``None`` where this request has been counted against the same circuit already: a request that
+        fails on every try may itself be at fault, and must not open a circuit alone.
+        """
+        judged = verdict(fault)
+        step = self._step
+        tier = step.tier if isinstance(step, Attempt | Classify) else self.trace.tier
+        if judged.circuit is None or tier is None:
+            return judged
+        target = (judged.circuit, tier.name if judged.circuit == "tier" else tier.backend)
+        if target in self._blamed:
+            return replace(judged, circuit=None)
+        self._blamed |= {target}
+        return judged
+
+    # --- choosing ----------------------------------------------------------------------------------------------------
+
+    def _go(self, where: Where, now: float) -> Step:
+        self._inquiry = None
+        if isinstance(where, Course):
+            self._course = where
+            return self._pick(where.first, now)
+        if isinstance(where, Question):
+            self._inquiry = Inquiry(where, self._routes, self._health, self.trace, self._ask.deadline)
+            return self._inquire(now)
+        return where
+
+    def _pick(self, choose: Callable[[float], Tier | None], now: float) -> Step:
+        """Go on with the tier that ``choose`` returns, counting the prompt first where that must be known."""
+        if self._expired(now):
+            return self._fail()
+        try:
+            tier = choose(now)
+            if self._direction.judged and self._routes.largest_window:
+                self._course.can_climb(now)  # asked again when the attempt begins: count before it waits in line
+        except Unmeasured:
+            self._choose = choose
+            return self._size.measure()
+        if tier is None:
+            return self._give_up(now)
+        return self._approach(tier, now)
+
+    def _measured(self, outcome: Measured, now: float) -> Step:
+        self._size.count(outcome.tokens)
+        return self._pick(self._choose, now)
+
+    def _give_up(self, now: float) -> Step:
+        """No tier is left: an answer that was not sufficient is better than none, else the last error."""
+        answered, self._answered = self._answered, None
+        if answered is not None and self._course.again(answered, now):
+            self._direction.judged = False
+            self.trace.escalated = "exhausted"
+            return self._approach(answered, now)
+        if self._error is None:
+            self._error = self._course.down(now)
+        return self._fail()
+
+    # --- classifying -------------------------------------------------------------------------------------------------
+
+    def _inquire(self, now: float) -> Step:
+        """Ask the next classifier; without one the ladder decides."""
+        if self._expired(now):
+            return self._fail()
+        step = None if self._inquiry is None else self._inquiry.next(now)
+        return step or self._go(self._direction.unlabelled(), now)
+
+    def _labelled(self, outcome: Labelled, now: float) -> Step:
+        label = classify.read(outcome.text)
+        return self._inquire(now) if label is None else self._go(self._direction.labelled(label), now)
+
+    def _unlabelled(self, outcome: Failed, now: float) -> Step:
+        return self._stopped(outcome, now) if outcome.fault.kind is FaultKind.DEADLINE else self._inquire(now)
+
+    # --- waiting and sending -----------------------------------------------------------------------------------------
+
+    def _approach(self, tier: Tier, now: float) -> Step:
+        """Begin with a tier that was chosen."""
+        self.trace.tier = tier
+        self._retries = 0
+        return self._line_up(tier, now)
+
+    def _line_up(self, tier: Tier, now: float) -> Step:
+        """Get in line for a tier, or send at once where it has no line."""
+        if not tier.max_concurrent or self._ask.operation == "count_tokens":
+            return self._send(tier, now)
+        if tier.overflow_depth is None or tier.name in self._waited or self._ask.operation == "embeddings":
+            return Wait(tier, tier.queue_id, self.trace.priority)
+        return Wait(tier, tier.queue_id, self.trace.priority, tier.overflow_tier, tier.overflow_depth)
+
+    def _admitted(self, outcome: Admitted, now: float) -> Step:
+        return self._send(self._course.current, now) if self._inquiry is None else self._inquiry.ask(now)
+
+    def _overflowed(self, outcome: Overflowed, now: float) -> Step:
+        self._waited |= {self._course.current.name}
+        return self._pick(self._course.overflow, now)
+
+    def _not_admitted(self, outcome: Failed, now: float) -> Step:
+        if self._inquiry is None:
+            return self._stopped(outcome, now)
+        self._inquiry.turned_away()
+        return self._unlabelled(outcome, now)
+
+    def _send(self, tier: Tier, now: float, *, fresh: bool = False) -> Attempt:
+        self._started = now
+        direction = self._direction
+        messages = direction.here.profile.thinking_messages.get(tier.name) if self._ask.stream else None
+        return Attempt(
+            tier,
+            direction.judged and self._course.can_climb(now),
+            direction.think,
+            direction.system,
+            messages[int(self._random() * len(messages)) % len(messages)] if messages else None,
+            fresh,
+        )
+
+    def _slept(self, outcome: Slept, now: float) -> Step:
+        return self._fail() if self._expired(now) else self._line_up(self._course.current, now)
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def _came(self, outcome: Event, now: float) -> Step | None:
+        """Some of the answer came: where it is held, see whether its fate is decided."""
+        if not self._held:
+            return self._commit(now) if outcome.progress.content else None
+        judgement = self._direction.here.jury.so_far(outcome.progress)
+        if judgement is Judgement.INSUFFICIENT:
+            return self._refuse(now)
+        return self._commit(now) if outcome.full or judgement is Judgement.SUFFICIENT else None
+
+    def _complete(self, outcome: Ended, now: float) -> Step:
+        """The whole answer is there and nothing of it was sent."""
+        if not self._direction.judged:
+            return self._commit(now)
+        sufficient = self._direction.here.jury.final(outcome.progress) is Judgement.SUFFICIENT
+        return self._commit(now) if sufficient else self._refuse(now)
+
+    def _refuse(self, now: float) -> Step:
+        """The answer is not sufficient: go up, unless there is nowhere to go (any more)."""
+        if not self._course.can_climb(now):
+            self.trace.escalated = "exhausted"
+            return self._commit(now)
+        self._decided(200, "not sufficient", now)
+        self._answered = self._course.current
+        return REJECT
+
+    def _dropped(self, outcome: Dropped, now: float) -> Step:
+        self.trace.escalated = True
+        return self._pick(self._course.after_refusal, now)
+
+    def _commit(self, now: float) -> Step:
+        self._decided(200, None, now)
+        return COMMIT
+
+    def _more(self, outcome: Event, now: float) -> None:
+        """What is committed is relayed without asking."""
+
+    def _done(self, outcome: Ended, now: float) -> Step:
+        return DONE
+
+    def _broke(self, outcome: Failed, now: float) -> Step:
+        """What is committed is never tried again."""
+        error = verdict(outcome.fault).error
+        self.trace.broke(_words(outcome.fault))
+        return Fail(error)
+
+    # --- failures ----------------------------------------------------------------------------------------------------
+
+    def _failed(self, outcome: Failed, now: float) -> Step:
+        """An attempt failed before anything of it was sent: again, elsewhere, or not at all."""
+        fault = outcome.fault
+        if fault.reused and not self._fresh:  # the server had closed the kept connection: this was no try at all
+            return self._send(self._course.current, now, fresh=True)
+        judged = verdict(fault)
+        self._decided(fault.status, _words(fault), now)
+        self._error, self._fault = judged.error, fault
+        if fault.kind is FaultKind.DEADLINE:
+            return self._fail()
+        if judged.roomier:
+            return self._pick(self._course.roomier, now)
+        if judged.retry and self._retries < self._routes.max_retries and self._course.may_repeat(now):
+            seconds = delay_s(self._retries, self._routes.retry_delay_s, self._random(), fault.retry_after_s)
+            if not self._expired(now + seconds):
+                self._retries += 1
+                return Sleep(seconds)
+        return self._pick(self._course.after_failure, now) if judged.failover else self._give_up(now)
+
+    def _stopped(self, outcome: Failed, now: float) -> Step:
+        """Something besides an attempt failed: there is nothing to try instead."""
+        self._error, self._fault = verdict(outcome.fault).error, outcome.fault
+        return self._fail()
+
+    def _fail(self) -> Step:
+        """End with the last error."""
+        error = self._error or UpstreamTimeout("the request's time is used up (request_timeout_ms)")
+        end = failed(error, self._fault, retried=0 < self._routes.max_retries <= self._retries)
+        return friendly(end, self.profile) if self._ask.operation == "chat" else end
+
+    def _cannot(self, error: GatewayError) -> Step:
+        """End with an error that was found before anything was sent: the caller's, unless nothing here can be used."""
+        self._error, self._fault = error, None
+        return Fail(error) if error.status < 500 else self._fail()
+
+    # --- small -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _held(self) -> bool:
+        return isinstance(self._step, Attempt) and self._step.hold
+
+    @property
+    def _fresh(self) -> bool:
+        return isinstance(self._step, Attempt) and self._step.fresh
+
+    def _expired(self, now: float) -> bool:
+        return self._ask.deadline is not None and now >= self._ask.deadline
+
+    def _decided(self, status: int, error: str | None, now: float) -> None:
+        self.trace.tried(self._course.current, status, error, (now - self._started) * 1000)
+
+
+def _words(fault: Fault) -> str:
+    return fault.detail or fault.error.message
+
+
+#: What is done with an outcome, by the step it answers; every other pair is an error of the engine.
+ANSWERS: dict[tuple[type, type], Callable[[RouteSession, Any, float], Step | None]] = {
+    (Measure, Measured): RouteSession._measured,
+    (Measure, Failed): RouteSession._stopped,
+    (Classify, Labelled): RouteSession._labelled,
+    (Classify, Failed): RouteSession._unlabelled,
+    (Wait, Admitted): RouteSession._admitted,
+    (Wait, Overflowed): RouteSession._overflowed,
+    (Wait, Failed): RouteSession._not_admitted,
+    (Sleep, Slept): RouteSession._slept,
+    (Sleep, Failed): RouteSession._stopped,
+    (Attempt, Event): RouteSession._came,
+    (Attempt, Ended): RouteSession._complete,
+    (Attempt, Failed): RouteSession._failed,
+    (Reject, Dropped): RouteSession._dropped,
+    (Reject, Failed): RouteSession._stopped,
+    (Commit, Event): RouteSession._more,
+    (Commit, Ended): RouteSession._done,
+    (Commit, Failed): RouteSession._broke,
+}

@@ -1,0 +1,98 @@
+"""What a session decided, and why: for the response's headers, the traffic entry and ``/admin/explain``."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from lmgw.config.snapshot import Mode, Tier
+from lmgw.core.record import TriedTier
+from lmgw.core.routes import Routes, header_value
+
+
+class Reason(NamedTuple):
+    """Why a tier was chosen, or skipped; ``why`` reads on from "chosen: " or "skipped: "."""
+
+    tier: str
+    chosen: bool
+    why: str
+
+
+class Trace:
+    """The route of one request so far.
+
+    :ivar profiles: the profile that the request named (or its key has), then those that rules led to.
+    :ivar requested: the model hint as it came.
+    :ivar label: the class label, ``None`` where nothing was classified.
+    :ivar tier: the tier of the current or last attempt.
+    :ivar escalated: an answer was judged insufficient and a higher tier asked; ``exhausted``: none was sufficient.
+    :ivar fallback: why the profile chose although the request named a model (``unknown-model``).
+    """
+
+    __slots__ = (
+        "_routes",
+        "attempts",
+        "escalated",
+        "fallback",
+        "label",
+        "mode",
+        "overflowed",
+        "priority",
+        "profiles",
+        "reasons",
+        "requested",
+        "tier",
+    )
+
+    def __init__(self, routes: Routes, requested: str | None, priority: int) -> None:
+        self._routes = routes
+        self.requested = requested
+        self.priority = priority
+        self.profiles: list[str] = []
+        self.mode = Mode.DISPATCH
+        self.label: str | None = None
+        self.tier: Tier | None = None
+        self.attempts: list[TriedTier] = []
+        self.escalated: bool | Literal["exhausted"] = False
+        self.overflowed = False
+        self.fallback: str | None = None
+        self.reasons: list[Reason] = []
+
+    def chose(self, tier: Tier, why: str) -> None:
+        """This tier is tried next."""
+        self.reasons.append(Reason(tier.name, True, why))
+
+    def skipped(self, tier: Tier, why: str) -> None:
+        """This tier would have been next, but for ``why``; said once."""
+        reason = Reason(tier.name, False, why)
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+    def tried(self, tier: Tier, status: int, error: str | None, latency_ms: float) -> None:
+        """An attempt was decided."""
+        self.attempts.append(TriedTier(tier.name, tier.backend, status, error, latency_ms))
+
+    def broke(self, error: str) -> None:
+        """The answer that was being relayed broke off."""
+        last = self.attempts[-1]
+        self.attempts[-1] = TriedTier(last.tier, last.backend, last.status, error, last.latency_ms)
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the ``X-LMG-*`` headers of routing, to be sent at the commit or with the error."""
+        sent: list[tuple[bytes, bytes]] = []
+        if self.tier is not None:
+            sent += self._routes.tier_headers[self.tier.name]
+        if len(self.profiles) == 1:
+            sent.append(self._routes.profile_headers[self.profiles[0]])
+        elif self.profiles:
+            sent.append((b"X-LMG-Profile", header_value(" -> ".join(self.profiles))))
+        if self.label is not None:
+            sent.append((b"X-LMG-Class", header_value(self.label)))
+        if len(self.attempts) > 1:
+            sent.append((b"X-LMG-Attempts", b"%d" % len(self.attempts)))
+        if self.escalated:
+            sent.append((b"X-LMG-Escalated", b"true" if self.escalated is True else b"exhausted"))
+        if self.overflowed:
+            sent.append((b"X-LMG-Overflowed", b"true"))
+        if self.fallback is not None:
+            sent.append((b"X-LMG-Fallback", self.fallback.encode()))
+        return sent

@@ -1,0 +1,110 @@
+"""What a caller asks for, read once: as far as routing needs at first, the rest where somebody wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lmgw.core.ask import Ask, Operation, Prompt
+from lmgw.gateway.inbound import Inbound, Route
+from lmgw.wire.body import Body
+from lmgw.wire.dialect import Dialect, Reply, Target
+from lmgw.wire.embeddings import Embeddings, translate_embeddings
+from lmgw.wire.ollama import OLLAMA, OLLAMA_GENERATE, is_load_request
+from lmgw.wire.translate import DIALECTS, Translation, translation
+
+#: The field that must hold something, by route; the rest is for the dialects to say.
+_REQUIRED = {Route.CHAT: "messages", Route.MESSAGES: "messages", Route.COUNT_TOKENS: "messages"}
+_OPERATIONS: Mapping[str, Operation] = {"embeddings_legacy": "embeddings"}
+_CALLERS = {Route.COMPLETIONS: "openai_completions"}
+_EMBEDDING_CALLERS = {
+    Route.EMBEDDINGS: "openai",
+    Route.OLLAMA_EMBED: "ollama",
+    Route.OLLAMA_EMBEDDINGS: "ollama_legacy",
+}
+#: What says nothing takes no more than this, in bytes: ``null``, ``""``, ``[ ]``.
+EMPTY_BYTES = 16
+#: How each dialect's ids begin.
+_ID_PREFIX = {"openai": "chatcmpl-", "anthropic": "msg_", "ollama": "", "ollama_generate": ""}
+
+
+class Asked:
+    """One request's body and what it comes to.
+
+    :ivar dialect: the caller's.
+    :ivar stream: whether the answer is streamed; Ollama's routes stream unless told otherwise.
+    :ivar deadline: when its time is used up, in the reactor's seconds; ``None`` = never.
+    """
+
+    __slots__ = ("body", "deadline", "dialect", "inbound", "operation", "stream")
+
+    def __init__(self, inbound: Inbound, deadline: float | None) -> None:
+        """Read ``inbound``. Raises :class:`~lmgw.errors.BadRequest` naming what is wrong with its body."""
+        self.inbound = inbound
+        self.deadline = deadline
+        self.body = body = Body(inbound.body)
+        route = inbound.route
+        if route in _REQUIRED:
+            body.require_list(_REQUIRED[route])
+        self.dialect: Dialect = DIALECTS[route.dialect]
+        self.operation: Operation = _OPERATIONS.get(route.operation) or route.operation  # type: ignore[assignment]
+        asked = body.stream
+        self.stream = self.operation in ("chat", "completions") and (
+            route.dialect.startswith("ollama") if asked is None else asked
+        )
+
+    @property
+    def loads_model(self) -> bool:
+        """Whether this is Ollama's way to load a model: a chat about nothing."""
+        said = {Route.OLLAMA_CHAT: "messages", Route.OLLAMA_GENERATE: "prompt"}.get(self.inbound.route)
+        if said is None or len(bytes(self.body.fields.get(said, b""))) > EMPTY_BYTES:
+            return False
+        return is_load_request(self.body.parsed)
+
+    def loaded(self, reply: Reply) -> bytes:
+        """Return the answer to a request that loads a model: there is nothing to load here."""
+        dialect = OLLAMA_GENERATE if self.inbound.route is Route.OLLAMA_GENERATE else OLLAMA
+        return dialect.render_loaded(self.body.parsed, reply)
+
+    def routing(self) -> Ask:
+        """Return the request as routing sees it."""
+        data = self.body.data
+        return Ask(
+            model=self.body.model,
+            prompt=self.prompt,
+            size=len(data),
+            may_hold_images=lambda: b"image" in data,
+            operation=self.operation,
+            stream=self.stream,
+            expert=self.inbound.headers.get(b"x-lmg-expert", b"").strip().lower() == b"true",
+            priority=_integer(self.inbound.headers.get(b"x-lmg-priority")),
+            deadline=self.deadline,
+        )
+
+    def prompt(self) -> Prompt:
+        """Read the whole body. Raises :class:`~lmgw.errors.BadRequest` naming the field that cannot be read."""
+        return Prompt.of(self.dialect.parse_request(self.body.parsed))
+
+    def reply(self, model: str, epoch_s: int, elapsed_ns: Callable[[], int]) -> Reply:
+        """Return what an answer to this request must look like; ``model`` is named where the upstream names none."""
+        id = _ID_PREFIX[self.dialect.name] + self.inbound.request_id
+        ollama = self.dialect.name.startswith("ollama")
+        named = (self.body.model or model) if ollama else model
+        return Reply(id, named, epoch_s, self.body.include_usage, elapsed_ns=elapsed_ns)
+
+    def translate(self, upstream: str, target: Target, reply: Reply) -> Translation | Embeddings:
+        """Make the request ready for a tier whose dialect is ``upstream``.
+
+        Raises :class:`~lmgw.errors.BadRequest` where it is malformed or cannot be carried over.
+        """
+        caller = _EMBEDDING_CALLERS.get(self.inbound.route)
+        if caller is not None:
+            return translate_embeddings(caller, upstream, self.body, target, reply)  # type: ignore[arg-type]
+        return translation(_CALLERS.get(self.inbound.route, self.dialect.name), upstream, self.body, target, reply)
+
+
+def _integer(value: bytes | None) -> int | None:
+    """Read ``X-LMG-Priority``; what is no number asks for nothing."""
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        return None

@@ -1,0 +1,73 @@
+"""The classifier's call: one cheap question to a tier, its answer as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lmgw.core.retry import verdict
+from lmgw.core.steps import Classify, Failed, Fault, FaultKind, Labelled
+from lmgw.errors import GatewayError
+from lmgw.gateway.failing import refused, report
+from lmgw.gateway.headers import outbound
+from lmgw.gateway.inbound import Inbound
+from lmgw.gateway.runtime import Lane
+from lmgw.upstream.exchange import Exchange
+from lmgw.wire.events import Message, Reasoning, Request, Text
+from lmgw.wire.translate import DIALECTS
+
+if TYPE_CHECKING:
+    from lmgw.gateway.engine import Engine
+
+#: A label is a word; an answer larger than this, in bytes, is none.
+LABEL_BYTES = 256 << 10
+
+
+async def classify(engine: Engine, lane: Lane, step: Classify, inbound: Inbound) -> Labelled | Failed:
+    """Ask ``lane`` to label the text; whatever goes wrong is a value. Cancelling it aborts the call."""
+    dialect = DIALECTS[lane.dialect]
+    rendered = dialect.render_request(_question(step), replace(lane.wire, think=None, system=None))
+    extra = outbound(inbound, rendered.headers, native=False, anthropic=False)
+    timers = replace(lane.timers, total_s=step.timeout_s)
+    exchange = engine.client.exchange(lane.upstream, rendered.path, extra, rendered.body, timers=timers)
+    passage = engine.circuits.enter(step.tier, engine.now())
+    try:
+        outcome = await _answer(exchange, lane, engine.epoch_s())
+        if isinstance(outcome, Labelled):
+            passage.succeeded()
+        else:
+            judged = verdict(outcome.fault)
+            report(lane, outcome.fault, judged, inbound.request_id)
+            passage.failed(engine.now(), judged, outcome.fault.retry_after_s or 0.0)
+        return outcome
+    finally:
+        exchange.abort()
+        passage.leave()
+
+
+async def _answer(exchange: Exchange, lane: Lane, epoch_s: float) -> Labelled | Failed:
+    dialect = DIALECTS[lane.dialect]
+    head = await exchange.head()
+    if isinstance(head, Fault):
+        return Failed(head)
+    body = await exchange.body(LABEL_BYTES)
+    if isinstance(body, Fault):
+        return Failed(body)
+    if not 200 <= head.status < 300:
+        error = dialect.parse_error(head.status, body)
+        return Failed(refused(head, error, lane, epoch_s, native=False))
+    try:
+        answer = dialect.parse_answer(body)
+    except GatewayError as error:
+        return Failed(Fault(FaultKind.STREAM, error, status=error.status))
+    return Labelled("".join(part.text for part in answer.parts if isinstance(part, Text)))
+
+
+def _question(step: Classify) -> Request:
+    return Request(
+        model=step.tier.model,
+        messages=(Message("system", (Text(step.prompt),)), Message("user", (Text(step.text),))),
+        max_tokens=step.max_tokens,
+        temperature=0.0,
+        reasoning=None if step.think else Reasoning(enabled=False, effort="none"),
+    )

@@ -1,0 +1,54 @@
+"""Headers across the gateway: built from nothing outwards, let through by name on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lmgw.errors import GatewayError
+from lmgw.gateway.inbound import Inbound
+from lmgw.upstream.exchange import Head
+
+Header = tuple[bytes, bytes]
+
+#: What of the caller's headers a provider may see (W3C Trace Context).
+_TRACE = ((b"traceparent", b"Traceparent"), (b"tracestate", b"Tracestate"))
+#: Anthropic to Anthropic only; elsewhere the dialect says its own version.
+_ANTHROPIC = ((b"anthropic-version", b"anthropic-version"), (b"anthropic-beta", b"anthropic-beta"))
+
+_BACK = (b"retry-after", b"openai-processing-ms")
+_BACK_SAME_DIALECT = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_UPSTREAM_ID = (b"x-request-id", b"request-id")
+
+
+def outbound(request: Inbound, own: Iterable[Header], *, native: bool, anthropic: bool) -> list[Header]:
+    """Return what is sent to a provider besides its target's fixed headers.
+
+    ``own`` are the dialect's headers; the caller's ``anthropic-version`` wins over them where both sides speak
+    Anthropic's dialect (``native``), its ``anthropic-beta`` goes to Anthropic backends (``anthropic``) verbatim.
+    """
+    caller = request.headers
+    sent = [(b"X-Request-ID", request.request_id.encode())]
+    passed = {}
+    if anthropic:
+        names = _ANTHROPIC if native else _ANTHROPIC[1:]
+        passed = {name: caller[key] for key, name in names if key in caller}
+    sent += [(name, value) for name, value in own if name not in passed]
+    sent += passed.items()
+    sent += [(name, caller[key]) for key, name in _TRACE if key in caller]
+    return sent
+
+
+def inbound(head: Head, *, native: bool) -> list[Header]:
+    """Return what of a provider's response headers the caller may see; rate limits only in the same dialect."""
+    passed = []
+    for name, value in head.headers:
+        if name in _UPSTREAM_ID:
+            passed.append((b"X-Upstream-Request-ID", value))
+        elif name.startswith(_BACK) or (native and name.startswith(_BACK_SAME_DIALECT)):
+            passed.append((name.title(), value))
+    return passed
+
+
+def of_error(error: GatewayError) -> list[Header]:
+    """Return the headers that an error brings along."""
+    return [(name.title().encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]

@@ -1,0 +1,95 @@
+"""One configuration made ready to serve: all that can be worked out before a request comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lmgw.config.snapshot import Backend, Config, Provider, Tier
+from lmgw.core.auth import Doorman
+from lmgw.core.routes import Routes
+from lmgw.upstream.exchange import Timers
+from lmgw.upstream.target import BackendTarget
+from lmgw.wire.dialect import Target
+
+#: The dialect spoken to each provider.
+DIALECT = {
+    Provider.OPENAI: "openai",
+    Provider.OPENROUTER: "openai",
+    Provider.DEMO: "openai",
+    Provider.ANTHROPIC: "anthropic",
+    Provider.OLLAMA: "ollama",
+}
+
+#: Hosts whose OpenAI dialect has ``max_completion_tokens``; everybody else's has ``max_tokens``.
+OPENAI_HOSTS = ("https://api.openai.com",)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A tier made ready: what to render for it, and where to send it."""
+
+    tier: Tier
+    backend: Backend
+    dialect: str
+    wire: Target
+    upstream: BackendTarget
+    timers: Timers
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a request reads once and carries to its end."""
+
+    config: Config
+    doorman: Doorman
+    routes: Routes
+    lanes: Mapping[str, Lane]
+
+    @classmethod
+    def prepare(cls, config: Config) -> Runtime:
+        """Work everything out. Raises :class:`~lmgw.errors.ConfigError` where a backend cannot be made ready."""
+        targets = {name: BackendTarget.prepare(backend) for name, backend in config.backends.items()}
+        lanes = {
+            name: _lane(config, tier, config.backends[tier.backend], targets[tier.backend])
+            for name, tier in config.tiers.items()
+        }
+        return cls(config, Doorman(config), Routes(config), lanes)
+
+
+def _lane(config: Config, tier: Tier, backend: Backend, target: BackendTarget) -> Lane:
+    return Lane(
+        tier=tier,
+        backend=backend,
+        dialect=DIALECT[backend.provider],
+        wire=_wire(tier, backend),
+        upstream=target,
+        timers=Timers(
+            connect_s=backend.connect_timeout_ms / 1000,
+            first_byte_s=backend.timeout_ms / 1000,
+            idle_s=config.gateway.stream_idle_timeout_ms / 1000,
+        ),
+    )
+
+
+def _wire(tier: Tier, backend: Backend) -> Target:
+    field = backend.max_tokens_field
+    if field == "auto":
+        field = "max_completion_tokens" if backend.base_url.startswith(OPENAI_HOSTS) else "max_tokens"
+    own = dict(tier.options)
+    options = {**backend.default_options, **own}
+    if backend.provider is Provider.OLLAMA and tier.max_context_tokens and "num_ctx" not in options:
+        options["num_ctx"] = own["num_ctx"] = tier.max_context_tokens
+    return Target(
+        model=tier.model,
+        capabilities=tier.capabilities,
+        max_output_tokens=tier.max_output_tokens or tier.capabilities.max_output_tokens,
+        think=tier.think,
+        max_tokens_field=field,
+        stream_usage=backend.stream_usage,
+        echo_reasoning=backend.echo_reasoning,
+        repair_tool_calls=backend.repair_tool_calls,
+        options=options,
+        pinned_options=own if tier.pin_options else {},
+        keep_alive=backend.keep_alive,
+    )

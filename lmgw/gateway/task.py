@@ -1,0 +1,319 @@
+"""One request from its arrival to its record: performs the steps of its route session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from lmgw.core.identity import Identity
+from lmgw.core.plan import RouteSession
+from lmgw.core.steps import (
+    Admitted,
+    Attempt,
+    Classify,
+    Commit,
+    Done,
+    Fail,
+    Failed,
+    Fault,
+    FaultKind,
+    Measure,
+    Measured,
+    Outcome,
+    Overflowed,
+    Reply,
+    Sleep,
+    Slept,
+    Step,
+    Wait,
+)
+from lmgw.errors import GatewayError, RateLimited, Unavailable, UpstreamTimeout
+from lmgw.gateway import headers
+from lmgw.gateway.asked import Asked
+from lmgw.gateway.classifying import classify
+from lmgw.gateway.headers import Header
+from lmgw.gateway.inbound import Inbound, Sink
+from lmgw.gateway.measuring import measure
+from lmgw.gateway.recording import ATTRIBUTION_CHARS
+from lmgw.gateway.spoken import spoken
+from lmgw.gateway.trial import Trial
+from lmgw.wire.dialect import Reply as ReplyForm
+from lmgw.wire.progress import Progress
+from lmgw.wire.translate import DIALECTS
+
+if TYPE_CHECKING:
+    from lmgw.gateway.engine import Engine
+    from lmgw.gateway.queues import Slot
+    from lmgw.gateway.runtime import Runtime
+
+JSON = (b"Content-Type", b"application/json")
+STREAMED = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))
+#: The status in the record of a request whose client did not wait for one (nginx's convention).
+CLIENT_CLOSED = 499
+
+log = Logger()
+
+
+class Task:
+    """One request in flight.
+
+    It is one coroutine with one owner, which is cancelled when the client goes away, the request's time is used up or
+    the gateway stops; ``end_reason`` says which. What it holds (an exchange, a slot) is given back in ``finally``.
+    """
+
+    def __init__(self, engine: Engine, runtime: Runtime, inbound: Inbound, sink: Sink) -> None:
+        self.engine = engine
+        self.runtime = runtime
+        self.inbound = inbound
+        self.sink = sink
+        self.identity: Identity | None = None
+        self.asked: Asked | None = None
+        self.session: RouteSession | None = None
+        self.progress: Progress | None = None
+        self.error: GatewayError | None = None
+        self.status = 0
+        self.end_reason = "complete"
+        self.first_content_at: float | None = None
+        self.queued_s = 0.0
+        self.waited_s = 0.0
+        self._owner: Deferred[None] | None = None
+        self._trial: Trial | None = None
+        self._slot: Slot | None = None
+        self._heard_at = inbound.received_at
+
+    # --- from outside ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; the sink is brought to an end whatever happens."""
+        self.sink.attach(self)
+        if self.end_reason == "complete":
+            self._owner = Deferred.fromCoroutine(self._run())
+
+    def gone(self, reason: str) -> None:
+        """The client is lost (``client_gone``, ``client_stalled``)."""
+        self.end(reason)
+
+    def end(self, reason: str) -> None:
+        """Break off: ``client_gone``, ``client_stalled``, ``timeout`` or ``shutdown``; the first reason counts."""
+        if self.end_reason == "complete":
+            self.end_reason = reason
+            if self._owner is not None:
+                self._owner.cancel()
+
+    def pause(self) -> None:
+        """The client does not read: the provider has to wait."""
+        if self._trial is not None:
+            self._trial.pause()
+
+    def resume(self) -> None:
+        """The client reads again."""
+        if self._trial is not None:
+            self._trial.resume()
+
+    def tick(self, now: float) -> None:
+        """Look after the deadline, an early beginning and keep-alives."""
+        if self.asked is None:
+            return
+        gateway = self.runtime.config.gateway
+        deadline = self.asked.deadline
+        if deadline is not None and now >= deadline and self.first_content_at is None:
+            self.end("timeout")
+        elif self.asked.stream and self.sink.begun:
+            self._keep_alive(now, gateway.keepalive_ms / 1000)
+        elif self.asked.stream and 0 < gateway.early_begin_ms / 1000 <= now - self.inbound.received_at:
+            self._heard_at = now
+            self._begin_early()
+
+    def _begin_early(self) -> None:
+        """Open the response while nobody knows yet who will answer."""
+        known = [] if self.session is None else self.session.trace.headers()
+        self.begin([header for header in known if header[0] == b"X-LMG-Profile"])
+
+    def _keep_alive(self, now: float, silence_s: float) -> None:
+        if self._trial is not None and self._trial.has_written():
+            self._heard_at = now
+        elif silence_s and not self.sink.paused and now - self._heard_at >= silence_s:
+            self._heard_at = now
+            self.sink.write(self.asked.dialect.keepalive if self.asked is not None else b"")
+
+    # --- the request's life ------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            await self._serve()
+        except GatewayError as error:
+            self._fail(error)
+        except CancelledError:
+            self._broken_off()
+        except Exception:
+            log.failure("request {id}: a fault of the gateway's own", id=self.inbound.request_id)
+            self._fail(GatewayError(f"internal error; the gateway's log says more under {self.inbound.request_id}"))
+        finally:
+            if self._slot is not None:
+                self._slot.release()
+            self.engine.finished(self)
+
+    async def _serve(self) -> None:
+        inbound, engine, runtime = self.inbound, self.engine, self.runtime
+        gateway = runtime.config.gateway
+        now = engine.now()
+        engine.limits.address(inbound.peer, gateway.rate_limit_rpm, now)
+        self.identity = identity = runtime.doorman.identify(
+            inbound.headers.get(b"authorization"), inbound.headers.get(b"x-api-key")
+        )
+        if identity.client is not None:
+            engine.limits.client(identity.client, now)
+        limit_s = gateway.request_timeout_ms / 1000
+        self.asked = asked = Asked(inbound, inbound.received_at + limit_s if limit_s else None)
+        if asked.loads_model:
+            self.answer(200, [], asked.loaded(self.reply_form("")))
+            return
+        self.session = session = engine.session(runtime, identity, asked)
+        step: Step | None = session.start(now)
+        engine.limits.profile(session.profile, now)
+        while step is not None:
+            step = await self._perform(step)
+
+    async def _perform(self, step: Step) -> Step | None:
+        """Do one step; returns the next, ``None`` at the end."""
+        match step:
+            case Attempt():
+                return await self._try(step)
+            case Wait():
+                return self.feed(await self._wait(step))
+            case Classify():
+                lane = self.runtime.lanes[step.tier.name]
+                return self.feed(await classify(self.engine, lane, step, self.inbound))
+            case Measure():
+                counter = self.engine.count_tokens
+                return self.feed(Measured(await measure(self.engine.reactor, counter, step.texts, step.enough)))
+            case Sleep():
+                await deferLater(self.engine.reactor, step.seconds)
+                return self.feed(Slept())
+            case Reply():
+                self._say(step.text, step.error)
+            case Fail():
+                self._fail(step.error)
+            case Done():
+                if self.sink.begun:
+                    self.sink.finish()
+        return None
+
+    async def _try(self, step: Attempt) -> Step | None:
+        self._trial = trial = Trial(self, step)
+        try:
+            return await trial.run()
+        finally:
+            self._trial = None
+
+    def feed(self, outcome: Outcome) -> Step | None:
+        """Tell the session; give the slot back where its next step is another's."""
+        assert self.session is not None
+        step = self.session.feed(outcome, self.engine.now())
+        if self._slot is not None and step is not None and not isinstance(step, Commit | Attempt | Classify):
+            self._slot.release()
+            self._slot = None
+        return step
+
+    async def _wait(self, step: Wait) -> Outcome:
+        queues = self.engine.queues
+        if step.overflow_depth is not None and queues.load(step.queue) > step.overflow_depth:
+            return Overflowed()
+        assert self.identity is not None
+        user = self.user or self.identity.name or self.inbound.peer
+        slot = queues.enter(step.queue, step.priority, user, step.tier.max_queue_depth)
+        if slot is None:
+            error = RateLimited(
+                f"The queue of {step.tier.name} is full; try again in a moment", retry_after_s=1, scope="queue"
+            )
+            return Failed(Fault(FaultKind.QUEUE_FULL, error))
+        self._slot = slot
+        if slot.ready is not None:
+            since = self.engine.now()
+            try:
+                await slot.ready
+            finally:
+                self.queued_s += self.engine.now() - since
+                self.waited_s += self.engine.now() - since
+        return Admitted()
+
+    @property
+    def user(self) -> str | None:
+        """Who a trusted proxy says the request is from (``identity_header``)."""
+        header = self.runtime.config.gateway.identity_header
+        if header is None or not self.inbound.proxied:
+            return None
+        value = self.inbound.headers.get(header.lower().encode())
+        return None if value is None else value.decode("utf-8", "replace")[:ATTRIBUTION_CHARS]
+
+    # --- what the client gets ----------------------------------------------------------------------------------------
+
+    def reply_form(self, model: str) -> ReplyForm:
+        """Return what the answer must look like; ``model`` is named where the upstream names none."""
+        assert self.asked is not None
+        return self.asked.reply(model, int(self.engine.epoch_s()), self._elapsed_ns)
+
+    def _elapsed_ns(self) -> int:
+        return int((self.engine.now() - self.inbound.received_at) * 1e9)
+
+    def route_headers(self, now: float) -> list[Header]:
+        """Return what the client may know of the route, and what the gateway itself took of its time."""
+        assert self.session is not None
+        overhead_ms = (now - self.inbound.received_at - self.waited_s) * 1000
+        return [*self.session.trace.headers(), (b"X-LMG-Overhead-Ms", b"%.1f" % max(overhead_ms, 0.0))]
+
+    def begin(self, more: Sequence[Header]) -> None:
+        """Open a streamed answer, unless that was done early."""
+        assert self.asked is not None
+        self.status = 200
+        if not self.sink.begun:
+            self.sink.begin(200, [(b"Content-Type", self.asked.dialect.stream_content_type), *STREAMED, *more])
+
+    def answer(self, status: int, more: Sequence[Header], body: bytes) -> None:
+        """Send a whole answer."""
+        self.status = status
+        self.sink.answer(status, [JSON, *more], body)
+
+    def _say(self, text: str, error: GatewayError | None) -> None:
+        """Let the assistant say something of the gateway's own; ``error`` is what it stands for."""
+        assert self.asked is not None
+        assert self.session is not None
+        self.error = error
+        stream = self.asked.stream
+        said = spoken(self.asked.dialect.name, text, self.reply_form("lm-gateway"), stream=stream)
+        if stream:
+            self.begin(self.session.trace.headers())
+            self.sink.write(said)
+            self.sink.finish()
+        else:
+            self.answer(200, self.session.trace.headers(), said)
+
+    def _fail(self, error: GatewayError) -> None:
+        """Answer with an error: as a status where nothing was sent, else as the dialect's last words."""
+        self.error = error
+        dialect = self.asked.dialect if self.asked is not None else DIALECTS[self.inbound.route.dialect]
+        request_id = self.inbound.request_id
+        if self.sink.begun:
+            self.sink.abort(dialect.render_stream_error(error, request_id))
+            return
+        routed = self.session.trace.headers() if self.session is not None else []
+        self.answer(error.status, [*routed, *headers.of_error(error)], dialect.render_error(error, request_id))
+
+    def _broken_off(self) -> None:
+        """Say why there will be no answer, where anybody still listens."""
+        if self.end_reason == "timeout":
+            limit_s = self.runtime.config.gateway.request_timeout_ms / 1000
+            error = UpstreamTimeout(f"no answer within the gateway's limit of {limit_s:g} s (request_timeout_ms)")
+            step = None if self.session is None else self.feed(Failed(Fault(FaultKind.DEADLINE, error)))
+            if isinstance(step, Reply):
+                self._say(step.text, step.error)
+            else:
+                self._fail(step.error if isinstance(step, Fail) else error)
+        elif self.end_reason == "shutdown":
+            self._fail(Unavailable("the gateway is shutting down; try again in a moment"))
+        else:
+            self.status = self.status or CLIENT_CLOSED

@@ -1,0 +1,162 @@
+"""One attempt at one tier: sends the request, and reads or relays what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lmgw.core.steps import Attempt, Commit, Dropped, Ended, Failed, Fault, FaultKind, Outcome, Reject, Step
+from lmgw.errors import GatewayError, UpstreamFailed
+from lmgw.gateway import headers
+from lmgw.gateway.failing import refused, report
+from lmgw.gateway.headers import Header
+from lmgw.gateway.relay import Relay
+from lmgw.upstream.exchange import Exchange, Head
+from lmgw.wire.embeddings import Embeddings
+
+if TYPE_CHECKING:
+    from lmgw.gateway.runtime import Lane
+    from lmgw.gateway.task import Task
+    from lmgw.wire.dialect import Target
+    from lmgw.wire.translate import Translation
+
+#: The largest whole answer and the largest error body that are read, in bytes.
+ANSWER_BYTES, ERROR_BYTES = 64 << 20, 64 << 10
+
+
+class Trial:
+    """Performs one ``Attempt`` of a task's session; its connection is let go of however it ends."""
+
+    def __init__(self, task: Task, step: Attempt) -> None:
+        assert task.asked is not None
+        assert task.session is not None
+        self._task = task
+        self._session = task.session
+        self._asked = task.asked
+        self._step = step
+        self._engine = task.engine
+        self._lane: Lane = task.runtime.lanes[step.tier.name]
+        self._exchange: Exchange | None = None
+        self._relay: Relay | None = None
+        self._sent_at = 0.0
+        self._passage = self._engine.circuits.enter(step.tier, self._engine.now())
+
+    async def run(self) -> Step | None:
+        """Return what the session says once the attempt is over."""
+        task, lane = self._task, self._lane
+        try:
+            translation = self._asked.translate(lane.dialect, self._target(), task.reply_form(lane.tier.model))
+        except GatewayError as error:
+            self._passage.leave()
+            return task.feed(Failed(Fault(FaultKind.REFUSED, error)))
+        sent = translation.request
+        extra = headers.outbound(task.inbound, sent.headers, native=self._native, anthropic=lane.dialect == "anthropic")
+        self._sent_at = self._engine.now()
+        self._exchange = exchange = self._engine.client.exchange(
+            lane.upstream, sent.path, extra, sent.body, timers=lane.timers
+        )
+        try:
+            return await self._converse(exchange, translation)
+        finally:
+            exchange.abort()
+            self._passage.leave()
+
+    def pause(self) -> None:
+        """The client does not read."""
+        if self._relay is not None and self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        """The client reads again."""
+        if self._relay is not None and self._exchange is not None:
+            self._exchange.resume()
+
+    def has_written(self) -> bool:
+        """Whether anything was relayed since this was last asked."""
+        wrote = self._relay is not None and self._relay.wrote
+        if wrote and self._relay is not None:
+            self._relay.wrote = False
+        return wrote
+
+    @property
+    def _native(self) -> bool:
+        return self._lane.dialect == self._asked.dialect.name
+
+    def _target(self) -> Target:
+        """The tier's target, with what the plan decided for this request."""
+        step, wire = self._step, self._lane.wire
+        if step.think is None and step.system is None:
+            return wire
+        return replace(wire, system=step.system, think=wire.think if step.think is None else step.think)
+
+    async def _converse(self, exchange: Exchange, translation: Translation | Embeddings) -> Step | None:
+        head = await exchange.head()
+        if isinstance(head, Fault):
+            return self._feed(Failed(head))
+        if not 200 <= head.status < 300:
+            body = await exchange.body(ERROR_BYTES)
+            data = b"" if isinstance(body, Fault) else body
+            error = translation.error(head.status, data)
+            return self._feed(Failed(refused(head, error, self._lane, self._engine.epoch_s(), native=self._native)))
+        more = headers.inbound(head, native=self._native)
+        if translation.request.lossy:
+            more.append((b"X-LMG-Lossy", ", ".join(translation.request.lossy).encode()))
+        if self._asked.stream and not _is_json(head) and not isinstance(translation, Embeddings):
+            return await self._stream(exchange, translation, more)
+        return await self._whole(exchange, translation, more)
+
+    async def _stream(self, exchange: Exchange, translation: Translation, more: list[Header]) -> Step | None:
+        """Relay the answer as it comes."""
+        task = self._task
+        self._relay = relay = Relay(
+            exchange, translation.stream(), task.sink, feed=self._feed, begin=lambda: task.begin(self._headers(more))
+        )
+        task.progress = relay.progress
+        exchange.relay(relay)
+        step = await relay.decided
+        return task.feed(Dropped()) if isinstance(step, Reject) else step
+
+    async def _whole(
+        self, exchange: Exchange, translation: Translation | Embeddings, more: list[Header]
+    ) -> Step | None:
+        """Read the whole answer, then ask."""
+        body = await exchange.body(ANSWER_BYTES)
+        if isinstance(body, Fault):
+            return self._feed(Failed(body))
+        data, progress = translation.answer(body)
+        if progress.error is None and self._asked.stream:
+            progress.error = UpstreamFailed("the provider did not stream its answer although it was asked to")
+        self._task.progress = progress
+        if progress.error is not None:
+            return self._feed(Failed(Fault(FaultKind.STREAM, progress.error, status=progress.error.status)))
+        step = self._feed(Ended(progress))
+        if isinstance(step, Reject):
+            return self._task.feed(Dropped())
+        if isinstance(step, Commit):
+            self._task.answer(200, self._headers(more), data)
+            return self._feed(Ended(progress))
+        return step
+
+    def _headers(self, more: list[Header]) -> list[Header]:
+        """What the client sees of the route; also the moment when its first content is there."""
+        task = self._task
+        now = self._engine.now()
+        task.waited_s += now - self._sent_at
+        task.first_content_at = now
+        return [*task.route_headers(now), *more]
+
+    def _feed(self, outcome: Outcome) -> Step | None:
+        """Tell the circuits, the log and the session what came of the attempt."""
+        if isinstance(outcome, Failed):
+            judged = self._session.judge(outcome.fault)
+            report(self._lane, outcome.fault, judged, self._task.inbound.request_id)
+            self._passage.failed(self._engine.now(), judged, outcome.fault.retry_after_s or 0.0)
+        step = self._task.feed(outcome)
+        if isinstance(step, Commit | Reject):
+            self._passage.succeeded()
+        return step
+
+
+def _is_json(head: Head) -> bool:
+    """Whether a provider that was asked for a stream answered with a whole body (an error, as a rule)."""
+    return (head.get(b"content-type") or b"").startswith(b"application/json")

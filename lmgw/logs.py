@@ -1,0 +1,149 @@
+"""What the process says: one line an event, as text or JSON, on one stream.
+
+Nothing rotates here: on stdout that is the supervisor's, on a file logrotate's, which sends SIGHUP.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: ``log_level`` to the lowest rank that is shown. ``trace`` is ``debug`` and what Twisted says about itself.
+LEVELS = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
+_RANKS = {LogLevel.debug: 10, LogLevel.info: 20, LogLevel.warn: 30, LogLevel.error: 40, LogLevel.critical: 50}
+_WARN = _RANKS[LogLevel.warn]
+
+#: Namespaces heard below ``warn``; Twisted's port is one because it says "out of descriptors" at ``info``.
+_HEARD = ("lmgw", "twisted.internet.tcp.Port")
+
+#: Keys that Twisted's old logging adds to events; no fields of ours.
+_LEGACY = frozenset({"message", "time", "system", "isError", "failure", "why", "format", "logLevel"})
+
+#: Control characters shown as escapes: a value cannot start a line of its own or speak to a terminal.
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\t", 10: "\\n", 13: "\\r"}
+
+
+@implementer(ILogObserver)
+class Logs:
+    """The process's one log observer.
+
+    :param stream: unbuffered, binary; written once a line.
+    :param path: the file behind ``stream``, absolute, if there is one: :meth:`reopen` opens it again.
+    """
+
+    def __init__(self, stream: BinaryIO, path: str | None = None) -> None:
+        self._stream = stream
+        self._path = path
+        self.configure("info", "text")
+
+    @classmethod
+    def to_file(cls, path: str) -> Logs:
+        """Append to ``path``. Raises :class:`OSError`."""
+        return cls(_append(path), path)
+
+    def configure(self, level: str, format: str) -> None:
+        """Take over ``log_level`` and ``log_format`` of a configuration, from the next line on."""
+        self._threshold = LEVELS[level]
+        self._render = _as_json if format == "json" else _as_text
+
+    def reopen(self) -> None:
+        """Open the file again, if it is one: it may have been moved away. Raises :class:`OSError`, then goes on."""
+        if self._path is not None:
+            fresh, stale = _append(self._path), self._stream
+            self._stream = fresh
+            stale.close()
+
+    def __call__(self, event: LogEvent) -> None:
+        if _rank(event) < self._threshold:
+            return
+        line = self._render(event, self._threshold <= LEVELS["debug"])
+        with suppress(OSError):  # a full disk, a reader that went away: there is no other place to say so
+            self._stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _append(path: str) -> BinaryIO:
+    return open(path, "ab", buffering=0)
+
+
+def _rank(event: LogEvent) -> int:
+    """How loud an event is: below ``warn``, what is not ours is chatter."""
+    rank = _RANKS.get(event.get("log_level", LogLevel.info), _WARN)
+    return rank if rank >= _WARN or event.get("log_namespace", "").startswith(_HEARD) else 0
+
+
+def _as_text(event: LogEvent, verbose: bool) -> str:
+    namespace = event.get("log_namespace", "-")
+    origin = "" if namespace.startswith("lmgw") else f"[{namespace}] "
+    message = formatEvent(event).translate(_VISIBLE)
+    failure: Failure | None = event.get("log_failure")
+    if failure is not None:
+        message += f": {_error(failure)}".translate(_VISIBLE)
+        if _is_bug(event, verbose):
+            message += "".join(f"\n    {line}" for line in failure.getTraceback().rstrip().split("\n"))
+    return f"{_time(event)} {_level(event):5} {origin}{message}"
+
+
+def _as_json(event: LogEvent, verbose: bool) -> str:
+    """Render ``time``, ``level``, ``event`` (the text before its values go in: it names the kind), ``message``,
+    ``logger``, ``error`` and ``traceback`` if there is a failure, and each field under its own name.
+    """
+    line: dict[str, object] = {
+        "time": _time(event),
+        "level": _level(event),
+        "event": event.get("log_format") or "",
+        "message": formatEvent(event),
+        "logger": event.get("log_namespace", "-"),
+    }
+    failure: Failure | None = event.get("log_failure")
+    if failure is not None:
+        line["error"] = _error(failure)
+        if _is_bug(event, verbose):
+            line["traceback"] = failure.getTraceback()
+    for name, value in event.items():
+        if not name.startswith("log_") and name not in _LEGACY:
+            line.setdefault(name, _plain(value))
+    return json.dumps(line, ensure_ascii=False)
+
+
+def _is_bug(event: LogEvent, verbose: bool) -> bool:
+    """Whether the traceback is worth its lines."""
+    return verbose or event.get("log_level") is LogLevel.critical
+
+
+def _error(failure: Failure) -> str:
+    return f"{failure.type.__name__ if failure.type else 'Failure'}: {failure.getErrorMessage()}"
+
+
+def _level(event: LogEvent) -> str:
+    return getattr(event.get("log_level"), "name", "info")
+
+
+def _time(event: LogEvent) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    moment = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> object:
+    """Make a field of what JSON has; everything else is its ``str``, which a secret redacts."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case bytes():
+            return value.decode("utf-8", "backslashreplace")
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item) for item in value]
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case _:
+            return str(value)

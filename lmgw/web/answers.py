@@ -1,0 +1,58 @@
+"""Answers as bytes: status lines, heads, and errors in the caller's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from secrets import token_hex
+
+from lmgw.errors import GatewayError
+from lmgw.wire import translate
+
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"Content-Type", b"application/json")
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+#: An upstream's own phrase is never passed on: this is what each status is called here.
+_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".encode() for code in range(100, 600)}
+
+_LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
+
+
+def head(status: int, headers: Sequence[Header], own: bytes) -> bytes:
+    """Return a whole response head; ``own`` are header lines of our own, each with its line end.
+
+    A line break in a value becomes a space: nothing that comes from outside can add a header.
+    """
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if lines.count(b"\n") + lines.count(b"\r") != 2 * len(headers) or b"\x00" in lines:
+        clean = [(name.translate(_LINE_BREAKS), value.translate(_LINE_BREAKS)) for name, value in headers]
+        lines = b"".join([b"%b: %b\r\n" % header for header in clean])
+    return b"%b%b%b\r\n" % (_STATUS_LINES[status], lines, own)
+
+
+def dialect_of(path: bytes) -> str:
+    """Return the dialect in which a caller of this path reads errors."""
+    if path.startswith(b"/api/"):
+        return "ollama"
+    return "anthropic" if path.startswith(b"/v1/messages") else "openai"
+
+
+def error(dialect: str, problem: GatewayError, request_id: str) -> tuple[list[Header], bytes]:
+    """Return the headers and the body of an error."""
+    headers = [JSON]
+    headers += [
+        (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in problem.headers
+    ]
+    return headers, translate.DIALECTS[dialect].render_error(problem, request_id)
+
+
+def request_id(asked: bytes | None) -> str:
+    """Return the caller's own request id if it is 1 to 128 visible ASCII characters, else a new one."""
+    if asked and len(asked) <= 128 and asked.isascii() and not asked.translate(None, _VISIBLE):
+        return asked.decode("ascii")
+    return "req_" + token_hex(12)
+
+
+_VISIBLE = bytes(range(0x21, 0x7F))

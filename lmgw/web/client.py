@@ -1,0 +1,147 @@
+"""The client port: its routes, and who may call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException
+
+from lmgw.errors import Forbidden, NotFound
+from lmgw.gateway.inbound import Handler, Inbound, Route
+from lmgw.web import guard
+from lmgw.web.answers import JSON
+from lmgw.web.request import Request
+from lmgw.web.routes import base_url, misrouted, new_app
+from lmgw.web.site import Site
+
+
+def client_site(engine: Handler, reactor: IReactorTime) -> Site:
+    """Return what serves the client port."""
+    port = ClientPort(engine)
+    return Site(
+        port.app,
+        port.screen,
+        reactor=reactor,
+        gateway=lambda: engine.current.config.gateway,
+        draining=lambda: engine.draining,
+    )
+
+
+class ClientPort:
+    """The routes of the client port; all but the smallest are handed to the engine, their bodies unread."""
+
+    app: Klein = new_app()
+
+    def __init__(self, engine: Handler) -> None:
+        self._engine = engine
+
+    # -- who may come in
+
+    def screen(self, request: Request) -> bool:
+        """Refuse the pages of foreign origins, and answer an allowed page's preflight."""
+        origin = request.headers.get(b"origin")
+        if origin is None:
+            return True
+        if not guard.origin_allowed(origin, self._engine.current.config.gateway.cors_origins):
+            name = origin.decode("latin-1")[:200]
+            raise Forbidden(f"a page of {name} may not use this gateway; its operator can add it to cors_origins")
+        request.stamp = guard.cors_lines(origin)
+        if request.method == b"OPTIONS" and b"access-control-request-method" in request.headers:
+            request.sink.answer(204, guard.preflight(request.headers), b"")
+            return False
+        return True
+
+    @app.handle_errors(HTTPException)
+    def no_route(self, request: Any, failure: Failure) -> None:
+        """Tell a lost caller which base URL its client needs. Raises the words as a ``GatewayError``."""
+        base = base_url(request)
+        raise misrouted(failure.value, request, f"OpenAI clients use {base}/v1, Anthropic and Ollama clients {base}")
+
+    # -- answered here
+
+    @app.route("/", methods=["GET"])
+    def root(self, request: Request) -> None:
+        """Answer as Ollama does; its clients look for this before anything else."""
+        request.sink.answer(200, [(b"Content-Type", b"text/plain; charset=utf-8")], b"Ollama is running")
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(self, request: Request) -> None:
+        """Say that the process serves."""
+        request.sink.answer(200, [JSON], b'{"status":"ok"}')
+
+    @app.route("/readyz", methods=["GET"])
+    def readyz(self, request: Request) -> None:
+        """Say whether new requests are welcome."""
+        if self._engine.draining:
+            request.sink.answer(503, [JSON], b'{"status":"draining"}')
+        else:
+            request.sink.answer(200, [JSON], b'{"status":"ok"}')
+
+    @app.route("/status", methods=["GET"])
+    def status(self, request: Request) -> None:
+        """Show what everybody may know."""
+        request.sink.answer(200, [JSON], self._engine.status())
+
+    @app.route("/v1/models", methods=["GET"])
+    @app.route("/v1/models/<path:name>", methods=["GET"])
+    def models(self, request: Request, name: str | None = None) -> None:
+        """List what may be named as the model, or describe one; in Anthropic's shape for its SDKs."""
+        anthropic = b"anthropic-version" in request.headers
+        self.look_up(request, Route.ANTHROPIC_MODELS if anthropic else Route.MODELS, name)
+
+    @app.route("/v1/responses", methods=["POST"])
+    def responses(self, request: Request) -> None:
+        """Say that this dialect is not spoken."""
+        raise NotFound("the Responses API is not served here; use POST /v1/chat/completions")
+
+    # -- handed to the engine
+
+    def look_up(self, request: Request, route: Route, name: str | None = None) -> None:
+        """Answer with one of the engine's listings. Raises ``GatewayError``."""
+        request.dialect = route.dialect
+        request.sink.answer(200, [JSON], self._engine.listing(route.operation, name, self._inbound(request, route)))
+
+    def ask(self, request: Request, route: Route) -> None:
+        """Let the engine answer, now or later."""
+        self._engine.handle(self._inbound(request, route), request.sink)
+
+    def _inbound(self, request: Request, route: Route) -> Inbound:
+        trusted = self._engine.current.config.gateway.trusted_proxies
+        peer, proxied = guard.client_address(request.channel.peer, request.headers.get(b"x-forwarded-for"), trusted)
+        return Inbound(route, request.request_id, request.body, request.headers, peer, proxied, request.received_at)
+
+
+def _handler(method: Callable[..., Any], route: Route) -> Callable[[ClientPort, Request], Any]:
+    def handle(port: ClientPort, request: Request) -> Any:
+        return method(port, request, route)
+
+    handle.__name__ = route.name.lower()
+    return handle
+
+
+_ASKED = {
+    "/v1/chat/completions": Route.CHAT,
+    "/v1/completions": Route.COMPLETIONS,
+    "/v1/embeddings": Route.EMBEDDINGS,
+    "/v1/messages": Route.MESSAGES,
+    "/v1/messages/count_tokens": Route.COUNT_TOKENS,
+    "/api/chat": Route.OLLAMA_CHAT,
+    "/api/generate": Route.OLLAMA_GENERATE,
+    "/api/embed": Route.OLLAMA_EMBED,
+    "/api/embeddings": Route.OLLAMA_EMBEDDINGS,
+}
+_LISTED = {
+    "/api/version": ("GET", Route.OLLAMA_VERSION),
+    "/api/tags": ("GET", Route.OLLAMA_TAGS),
+    "/api/ps": ("GET", Route.OLLAMA_PS),
+    "/api/show": ("POST", Route.OLLAMA_SHOW),
+    "/api/pull": ("POST", Route.OLLAMA_PULL),
+}
+for _path, _route in _ASKED.items():
+    ClientPort.app.route(_path, methods=["POST"])(_handler(ClientPort.ask, _route))
+for _path, (_method, _route) in _LISTED.items():
+    ClientPort.app.route(_path, methods=[_method])(_handler(ClientPort.look_up, _route))

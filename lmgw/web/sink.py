@@ -1,0 +1,138 @@
+"""The only writer to one client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from lmgw.gateway.inbound import Flow
+from lmgw.web import answers
+
+if TYPE_CHECKING:
+    from lmgw.web.channel import Channel
+    from lmgw.web.request import Request
+
+_CLOSE = b"Connection: close\r\n"
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+@implementer(IPushProducer)
+class ClientSink:
+    """A :class:`~lmgw.gateway.inbound.Sink` over a request: every call is safe whatever has become of the client."""
+
+    __slots__ = ("_channel", "_flow", "_request", "begun", "closed", "paused")
+
+    def __init__(self, request: Request, channel: Channel) -> None:
+        self._request = request
+        self._channel = channel
+        self._flow: Flow | None = None
+        self.begun = self.paused = self.closed = False
+
+    def attach(self, flow: Flow) -> None:
+        """Say who is told when the client is slow or gone; one that has gone already is told at once."""
+        if self.closed:
+            flow.gone("client_gone")
+        else:
+            self._flow = flow
+
+    # -- the answer
+
+    def answer(self, status: int, headers: Sequence[answers.Header], body: bytes) -> None:
+        """Send a whole answer in one write, and end; nothing happens once an answer has begun."""
+        if self.begun or self.closed:
+            return
+        bare = status == 204
+        head = self._head(status, headers, b"" if bare else b"Content-Length: %d\r\n" % len(body))
+        self._channel.transport.write(head if bare or self._request.method == b"HEAD" else head + body)
+        self._end()
+
+    def begin(self, status: int, headers: Sequence[answers.Header]) -> None:
+        """Send the head of a streamed answer together with its first piece, or in this turn of the event loop."""
+        if self.begun or self.closed:
+            return
+        request, channel = self._request, self._channel
+        if request.clientproto == b"HTTP/1.1":
+            request.chunked = 1
+        else:
+            channel.persistent = False
+        head = self._head(status, headers, _CHUNKED if request.chunked else b"")
+        request.registerProducer(self, True)
+        channel.transport.write(head)
+        if channel.clogged:
+            self.pauseProducing()
+
+    def write(self, data: bytes) -> None:
+        """Send a piece at once."""
+        if self.closed or not data:
+            return
+        self._channel.send(b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunked else data)
+
+    def finish(self) -> None:
+        """End a streamed answer validly."""
+        if self.closed or not self.begun:
+            return
+        self._request.unregisterProducer()
+        self._end()
+
+    def abort(self, last: bytes = b"") -> None:
+        """Send ``last`` and break the connection: a chunked answer misses its end, one without a length is reset."""
+        if self.closed:
+            return
+        if self.begun:
+            self.write(last)
+        self._forget()
+        self._channel.break_off(framed=bool(self._request.chunked))
+
+    def _head(self, status: int, headers: Sequence[answers.Header], framing: bytes) -> bytes:
+        self.begun = True
+        request, channel = self._request, self._channel
+        request.startedWriting = 1
+        request.code = status
+        if channel.ending:
+            channel.persistent = False
+        own = b"%b%b%b%b" % (
+            channel.site.own_lines(request.request_id),
+            request.stamp,
+            framing,
+            b"" if channel.persistent else _CLOSE,
+        )
+        return answers.head(status, headers, own)
+
+    def _end(self) -> None:
+        self._forget()
+        self._request.end()
+
+    def _forget(self) -> None:
+        self.closed = True
+        self.paused = False
+        self._flow = None
+
+    # -- the client
+
+    def lost(self, reason: str) -> None:
+        """The client is gone, or has not read for too long."""
+        flow = self._flow
+        if not self.closed:
+            self._forget()
+            if flow is not None:
+                flow.gone(reason)
+
+    def pauseProducing(self) -> None:
+        """Pass on that the client's buffer is full; the transport says so at every write."""
+        if not self.paused and not self.closed:
+            self.paused = True
+            if self._flow is not None:
+                self._flow.pause()
+
+    def resumeProducing(self) -> None:
+        """Pass on that the client has read everything."""
+        if self.paused:
+            self.paused = False
+            if self._flow is not None:
+                self._flow.resume()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the request hears of a lost connection by itself."""

@@ -1,0 +1,145 @@
+"""One port's protocol factory: its connections and their limits, and what every request passes on its way in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import server
+from twisted.web.http import datetimeToString
+
+from lmgw.config.snapshot import Gateway
+from lmgw.gateway.ticker import Ticker
+from lmgw.web.channel import Channel
+from lmgw.web.request import Request
+from lmgw.web.routes import Router
+
+#: Looks at a request before it is routed: raises a ``GatewayError``, or returns false where it has answered itself.
+Screen = Callable[[Request], bool]
+
+
+class Site(server.Site):
+    """Accepts connections up to ``max_client_connections``, and serves a Klein app's routes on them.
+
+    No access log, no sessions, no HTTP/2, nothing shared with other sites. Connections above the limit are left
+    in the kernel's queue; those that came in the same turn of the event loop are accepted and not read from.
+
+    :param gateway: returns the limits now in force; asked at every connection and request, so that a reload is live.
+    :param draining: whether every answer is to be the last of its connection.
+    :ivar connections: all of them, idle, busy and waiting.
+    :ivar buffered_bytes: request bodies in memory.
+    """
+
+    protocol = Channel  # type: ignore[assignment]
+    requestFactory: type[Request] = Request
+    noisy = False
+
+    def __init__(
+        self,
+        app: Klein,
+        screen: Screen,
+        *,
+        reactor: IReactorTime,
+        gateway: Callable[[], Gateway],
+        draining: Callable[[], bool],
+    ) -> None:
+        super().__init__(None, reactor=reactor, timeout=None, parsePOSTFormSubmission=False)
+        self.connections: set[Channel] = set()
+        self.buffered_bytes = 0
+        self._screen = screen
+        self._route = Router(app)
+        self._gateway = gateway
+        self._draining = draining
+        self._waiting: dict[Channel, None] = {}
+        self._shut: set[Any] = set()
+        self._ticker = Ticker(reactor)
+        self._configured: Gateway | None = None
+        self._own = (-1, b"")
+
+    # -- Twisted's calls
+
+    def startFactory(self) -> None:
+        """Open no access log."""
+
+    def stopFactory(self) -> None:
+        """Close no access log."""
+
+    def log(self, request: object) -> None:
+        """Log nothing: the engine records what it served."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Offer HTTP/1.1 alone on TLS: HTTP/2 would come with another channel, and none of these limits."""
+        return [b"http/1.1"]
+
+    # -- for the channels
+
+    @property
+    def gateway(self) -> Gateway:
+        """The limits now in force."""
+        gateway = self._gateway()
+        if gateway is not self._configured:
+            self._configured = gateway
+            self._ticker.configure(gateway.header_timeout_ms, gateway.body_timeout_ms, gateway.client_write_timeout_ms)
+        return gateway
+
+    @property
+    def draining(self) -> bool:
+        """Whether an answer is to be the last of its connection."""
+        return self._draining()
+
+    def own_lines(self, request_id: str) -> bytes:
+        """Return the header lines of every answer."""
+        now = int(self.reactor.seconds())
+        if now != self._own[0]:
+            self._own = (now, b"Server: lmgw\r\nDate: %b\r\nX-Request-ID: " % datetimeToString(now))
+        return b"%b%b\r\n" % (self._own[1], request_id.encode())
+
+    def serve(self, request: Request) -> None:
+        """Let a request in and route it. Raises what its handler raises."""
+        if self._screen(request):
+            self._route(request)
+
+    def opened(self, channel: Channel) -> None:
+        """Count a new connection; at the limit its port accepts no more, above it the connection waits unread."""
+        self.connections.add(channel)
+        self._ticker.add(channel)
+        limit = self.gateway.max_client_connections
+        if len(self.connections) >= limit:
+            port = getattr(channel.transport, "server", None)
+            if port is not None:
+                port.stopReading()
+                self._shut.add(port)
+        if len(self.connections) > limit:
+            self._waiting[channel] = None
+            channel.transport.pauseProducing()
+
+    def closed(self, channel: Channel) -> None:
+        """Uncount a connection, read from the next one that waits, and accept again once none does."""
+        self.connections.discard(channel)
+        self._ticker.remove(channel)
+        self._waiting.pop(channel, None)
+        free = self.gateway.max_client_connections - len(self.connections) + len(self._waiting)
+        while free > 0 and self._waiting:
+            served = next(iter(self._waiting))
+            del self._waiting[served]
+            served.transport.resumeProducing()
+            free -= 1
+        if free > 0:
+            for port in self._shut:
+                if port.connected and not port.disconnecting:
+                    port.startReading()
+            self._shut.clear()
+
+    # -- for the service
+
+    def drop_idle(self) -> None:
+        """Close the connections that wait for a request now, and the others after the answer they are at."""
+        for channel in list(self.connections):
+            channel.retire()
+
+    def cut(self) -> None:
+        """Break every connection now."""
+        for channel in list(self.connections):
+            channel.transport.abortConnection()

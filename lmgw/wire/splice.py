@@ -1,0 +1,48 @@
+"""Change a few values of a JSON object and keep every other byte: key order, white space, spellings of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from msgspec import Raw
+
+from lmgw.wire.body import Body, spans
+
+#: New bytes for those from a start to an end: ``(start, end, bytes)``.
+Patch = tuple[int, int, bytes]
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+
+
+def splice(body: Body, edits: Mapping[str, bytes], patches: Iterable[Patch] = ()) -> bytes:
+    """Return the body with the top-level values of ``edits`` (key to new JSON); absent keys are added at the end.
+
+    ``patches`` are changes inside other values, by their places in ``body.data``.
+    """
+    return patched(body.data, [*patches, *_replacements(body.data, body.spans, edits)])
+
+
+def splice_object(data: bytes, edits: Mapping[str, bytes]) -> bytes:
+    """The same for one JSON object's bytes, as it stands inside a body."""
+    return patched(data, _replacements(data, spans(data, _FIELDS.decode(data)), edits))
+
+
+def patched(data: bytes, patches: Iterable[Patch]) -> bytes:
+    """Return ``data`` with each patch, none of which may overlap another."""
+    pieces: list[bytes] = []
+    at = 0
+    for start, end, new in sorted(patches):
+        pieces += (data[at:start], new)
+        at = end
+    pieces.append(data[at:])
+    return b"".join(pieces)
+
+
+def _replacements(data: bytes, places: Mapping[str, tuple[int, int]], edits: Mapping[str, bytes]) -> list[Patch]:
+    found = [(*places[key], value) for key, value in edits.items() if key in places]
+    added = b",".join(msgspec.json.encode(key) + b":" + value for key, value in edits.items() if key not in places)
+    if added:
+        last = max((end for _, end in places.values()), default=data.index(b"{") + 1)
+        found.append((last, last, b"," + added if places else added))
+    return found
