@@ -33,7 +33,8 @@ ENV PATH=/opt/lmgw/bin:$PATH \
     LMG_ADMIN_HOST=::
 # Twisted's cache of plugins, which it cannot write later.
 RUN twistd --help > /dev/null
-RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lmgw
+RUN groupadd --gid 10001 lmgw && \
+    useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lmgw
 USER 10001:10001
 WORKDIR /
 EXPOSE 8080 8081

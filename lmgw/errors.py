@@ -78,6 +78,7 @@ class NotFound(GatewayError):
     """No such route."""
 
     status = 404
+    code = "unknown_url"
 
 
 class UnknownModel(NotFound):

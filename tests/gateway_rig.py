@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from canary import CANARY
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -37,7 +38,7 @@ model = "real-model"
 [aliases]
 "hint:fast" = "local:fast"
 """
-ENVIRON = {"UP_KEY": "sk-upstream-canary-0123456789"}
+ENVIRON = {"UP_KEY": CANARY}
 
 
 class Client(Protocol):
@@ -50,6 +51,7 @@ class Client(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.bytes += data
+        assert CANARY.encode() not in self.bytes[-len(data) - len(CANARY) :], "a key came back to a client"
         self._look()
 
     def connectionLost(self, reason: Any) -> None:
@@ -134,6 +136,7 @@ class Gateway:
         await self.port.stopListening()
         self.port.factory.cut()
         assert self.engine.in_flight == 0, "requests left in flight"
+        assert CANARY not in repr((self.engine.current, *self.engine.ring)), "a key in a repr"
         await self.engine.close()
 
     async def open(

@@ -16,21 +16,27 @@ from lmgw.core.identity import Identity
 from lmgw.core.plan import RouteSession
 from lmgw.core.routes import Routes
 from lmgw.core.steps import (
+    Admitted,
     Attempt,
     Classify,
     Commit,
     Done,
+    Dropped,
     Ended,
     Event,
     Fail,
     Failed,
     Fault,
     FaultKind,
+    Labelled,
     Measure,
+    Measured,
     Outcome,
+    Overflowed,
     Reject,
     Reply,
     Sleep,
+    Slept,
     Step,
     Wait,
 )
@@ -116,6 +122,18 @@ class Conditions:
 
 
 # --- outcomes ------------------------------------------------------------------------------------------------------
+
+ADMITTED, OVERFLOWED, SLEPT, DROPPED = Admitted(), Overflowed(), Slept(), Dropped()
+
+
+def labelled(answer: str) -> Labelled:
+    """The classifier answered."""
+    return Labelled(answer)
+
+
+def measured(tokens: int) -> Measured:
+    """The prompt was counted."""
+    return Measured(tokens)
 
 
 def text(said: str, **progress: Any) -> Event:

@@ -30,13 +30,10 @@ model = "small"
 
 #: What a command begins with to run as another user: it may read everything, for the Python that runs the tests may
 #: stand in root's home, and write nothing of root's.
+_CAPABILITY = "-all,+dac_read_search"
 NOBODY = (
     *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
-    *(
-        "--inh-caps=-all,+dac_read_search",
-        "--ambient-caps=-all,+dac_read_search",
-        "--bounding-set=-all,+dac_read_search",
-    ),
+    *(f"--inh-caps={_CAPABILITY}", f"--ambient-caps={_CAPABILITY}", f"--bounding-set={_CAPABILITY}"),
 )
 
 

@@ -15,21 +15,19 @@ class Estimator(Protocol):
 def _weights() -> bytes:
     """Hundredths of a token for each byte of UTF-8 text, a character's weight on its first byte.
 
-    Fitted to ``o200k_base`` on prose, code, JSON, digests and base64, and on fifteen languages, so that with the fit's
-    margin none of them comes out low: English prose and code are a quarter too high, Russian twice (other
-    vocabularies know it less well).
+    Fitted to ``o200k_base`` on prose, code, JSON, CSV, logs, digests and fifteen languages: with the fit's margin of a
+    tenth none of them comes out low. English is a third too high, code a quarter, Russian more than twice (other
+    vocabularies know it less well); base64 and letters at random come out low.
     """
     weights = bytearray(256)  # the bytes that continue a character weigh nothing
     for byte in range(128):
         character = chr(byte)
         if character.islower():
-            weights[byte] = 27
-        elif character.isupper():
-            weights[byte] = 95
-        elif character.isdigit():
+            weights[byte] = 20
+        elif character.isalnum():
             weights[byte] = 80
         else:
-            weights[byte] = 5 if byte <= 32 else 70
+            weights[byte] = 70 if byte > 32 else 40 if character == "\n" else 5
     for lead in range(0xC2, 0x100):
         if lead < 0xE0:  # Latin with marks, Greek, Cyrillic, Hebrew, Arabic
             weights[lead] = 75
@@ -45,10 +43,13 @@ def _weights() -> bytes:
 
 
 class CalibratedEstimate:
-    """Weighs every character by its kind: 100 million characters a second, whatever the text."""
+    """Weighs every character by its kind, and every word besides: 50 million characters a second, whatever the text."""
 
     _WEIGHTS = _weights()
+    _WORD = 45
 
     def count(self, text: str) -> int:
         """Return about how many tokens ``text`` has, rather too many."""
-        return -(-sum(text.encode("utf-8", "surrogatepass").translate(self._WEIGHTS)) // 100)
+        data = text.encode("utf-8", "surrogatepass")
+        hundredths = sum(data.translate(self._WEIGHTS)) + len(text.split()) * self._WORD
+        return min(-(-hundredths // 100), len(data))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -187,12 +188,15 @@ class Task:
                 return self.feed(await self._wait(step))
             case Classify():
                 lane = self.runtime.lanes[step.tier.name]
-                return self.feed(await classify(self.engine, lane, step, self.inbound))
+                with self._elsewhere():
+                    outcome = await classify(self.engine, lane, step, self.inbound)
+                return self.feed(outcome)
             case Measure():
                 counter = self.engine.count_tokens
                 return self.feed(Measured(await measure(self.engine.reactor, counter, step.texts, step.enough)))
             case Sleep():
-                await deferLater(self.engine.reactor, step.seconds)
+                with self._elsewhere():
+                    await deferLater(self.engine.reactor, step.seconds)
                 return self.feed(Slept())
             case Reply():
                 self._say(step.text, step.error)
@@ -233,13 +237,22 @@ class Task:
             return Failed(Fault(FaultKind.QUEUE_FULL, error))
         self._slot = slot
         if slot.ready is not None:
-            since = self.engine.now()
-            try:
-                await slot.ready
-            finally:
-                self.queued_s += self.engine.now() - since
-                self.waited_s += self.engine.now() - since
+            with self._elsewhere():
+                since = self.engine.now()
+                try:
+                    await slot.ready
+                finally:
+                    self.queued_s += self.engine.now() - since
         return Admitted()
+
+    @contextmanager
+    def _elsewhere(self) -> Iterator[None]:
+        """What passes in here is not the gateway's own time."""
+        since = self.engine.now()
+        try:
+            yield
+        finally:
+            self.waited_s += self.engine.now() - since
 
     @property
     def user(self) -> str | None:

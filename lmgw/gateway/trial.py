@@ -38,7 +38,7 @@ class Trial:
         self._lane: Lane = task.runtime.lanes[step.tier.name]
         self._exchange: Exchange | None = None
         self._relay: Relay | None = None
-        self._sent_at = 0.0
+        self._sent_at: float | None = None
         self._passage = self._engine.circuits.enter(step.tier, self._engine.now())
 
     async def run(self) -> Step | None:
@@ -60,6 +60,7 @@ class Trial:
         finally:
             exchange.abort()
             self._passage.leave()
+            self._count_wait(self._engine.now())
 
     def pause(self) -> None:
         """The client does not read."""
@@ -141,9 +142,15 @@ class Trial:
         """What the client sees of the route; also the moment when its first content is there."""
         task = self._task
         now = self._engine.now()
-        task.waited_s += now - self._sent_at
+        self._count_wait(now)
         task.first_content_at = now
         return [*task.route_headers(now), *more]
+
+    def _count_wait(self, now: float) -> None:
+        """The provider's time, up to its first content or its failure, is not the gateway's."""
+        if self._sent_at is not None:
+            self._task.waited_s += now - self._sent_at
+            self._sent_at = None
 
     def _feed(self, outcome: Outcome) -> Step | None:
         """Tell the circuits, the log and the session what came of the attempt."""

@@ -96,7 +96,7 @@ def _without_unsigned(body: Body, target: Target) -> dict[str, bytes]:
                 message["content"] = Raw(_encode(kept))
             if kept or not blocks:
                 messages.append(message)
-            if message.get("role") == b'"assistant"':
+            if bytes(message.get("role", b"")) == b'"assistant"':
                 kinds = [_KIND.decode(block).type for block in kept]
                 calls_alone = "tool_use" in kinds and "thinking" not in str(kinds[0])
     except msgspec.ValidationError:

@@ -15,6 +15,7 @@ import pytest_twisted
 from fakes import Authority, Silence, Whole
 from OpenSSL import SSL, crypto
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from upstream_bench import Bench, bench
@@ -118,10 +119,17 @@ async def test_a_server_that_hangs_up_in_the_handshake_is_told_as_such(bench: Be
 
 @pytest_twisted.ensureDeferred
 async def test_the_connect_timer_covers_the_handshake(bench: Bench) -> None:
-    listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Protocol))
+    gone: Deferred[None] = Deferred()
+
+    class Deaf(Protocol):
+        def connectionLost(self, reason: object) -> None:
+            gone.callback(None)
+
+    listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Deaf))
     try:
         target = bench.target(f"https://127.0.0.1:{listening.getHost().port}")
         fault = await bench.fault(target, timers=Timers(connect_s=0.1))
+        await gone
     finally:
         await listening.stopListening()
     assert fault.kind is FaultKind.TIMEOUT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import socket
+import ssl as stdlib_ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from OpenSSL import SSL
-from twisted.internet import reactor, ssl
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
@@ -26,6 +28,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from web_rig import JSON_HEADERS, SSE_HEADERS, Answer, FakeEngine, ask, hello, read_answers, request
 from zope.interface import implementer
@@ -93,11 +96,8 @@ class Peer(Protocol):
 class AnyServer:
     """TLS to a server that nobody vouches for."""
 
-    def __init__(self, options: ssl.CertificateOptions) -> None:
-        self._options = options
-
-    def clientConnectionForTLS(self, protocol: object) -> Any:
-        return SSL.Connection(self._options.getContext(), None)
+    def clientConnectionForTLS(self, protocol: object) -> SSL.Connection:
+        return SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
 
 
 class Rig:
@@ -335,7 +335,8 @@ async def test_connections_above_the_limit_wait_for_one_that_closes(rig: Rig) ->
     for peer in (first, second, third):
         await peer.has(b"ok")
     late = [(await rig.connect()).send(HEALTH) for _ in range(2)]
-    await deferLater(reactor, 0.05)
+    first.received = b""
+    await first.send(HEALTH).has(b"ok")
     assert [peer.received for peer in late] == [b"", b""]
     first.close()
     await late[0].has(b"ok")
@@ -360,28 +361,36 @@ async def test_a_draining_gateway_says_so_and_drops_who_waits(rig: Rig) -> None:
     assert read_answers(peer.received)[0].complete
 
 
+def chosen_protocol(port: int) -> str | None:
+    """Offer HTTP/2 and HTTP/1.1; return what the server takes."""
+    context = stdlib_ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with socket.create_connection(("127.0.0.1", port), 5) as plain, context.wrap_socket(plain) as peer:
+        return peer.selected_alpn_protocol()
+
+
 @pytest_twisted.ensureDeferred
 async def test_tls_speaks_http_1_1_alone_and_streams(rig: Rig, tmp_path: Path) -> None:
     pem = tmp_path / "both.pem"
     order = f"req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout {pem} -out {pem}.crt"
     subprocess.run(["openssl", *order.split()], check=True, capture_output=True)
-    port = await serverFromString(reactor, f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}.crt").listen(
-        rig.site
-    )
+    endpoint = serverFromString(reactor, f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}.crt")
+    port = await endpoint.listen(rig.site)
     try:
-        options = ssl.CertificateOptions(verify=False, acceptableProtocols=[b"h2", b"http/1.1"])
-        plain = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        number = port.getHost().port
+        assert await deferToThread(chosen_protocol, number) == "http/1.1"
+        client = wrapClientTLS(AnyServer(), TCP4ClientEndpoint(reactor, "127.0.0.1", number))
         rig.engine.reply = lambda inbound, sink: sink.begin(200, SSE_HEADERS)
-        peer = (await rig.connect(wrapClientTLS(AnyServer(options), plain))).send(ask())
+        peer = (await rig.connect(client)).send(ask())
         await peer.has(b"\r\n\r\n")
-        assert peer.transport.negotiatedProtocol == b"http/1.1"
         rig.engine.sink.write(b"data: 1\n\n")
         await peer.has(b"9\r\ndata: 1\n\n\r\n")
         rig.engine.sink.abort(b"data: no\n\n")
         await peer.closed
         assert not read_answers(peer.received)[0].complete
-        (answer,) = await rig.ask_whole(b"nonsense\r\n\r\n", wrapClientTLS(AnyServer(options), plain))
-        assert answer.status == 400
+        (answer,) = await rig.ask_whole(request("GET", "/nowhere", "Connection: close"), client)
+        assert answer.status == 404
+        assert "https://gw:8080/v1" in answer.message
     finally:
         await port.stopListening()
 

@@ -314,6 +314,15 @@ class ExchangeTests(SynchronousTestCase):
         exchange.resume()
         self.assertIn("did not complete its answer within 100,000 ms", reader.ends[0].detail)
 
+    def test_a_stream_that_goes_on_and_on_ends_with_the_whole(self) -> None:
+        _, transport, reader = self.relayed(timers=Timers(5.0, 60.0, 30.0, total_s=100.0))
+        for _ in range(9):
+            self.rig.reactor.advance(11.0)
+            transport.protocol.dataReceived(b"1\r\nx\r\n")
+        self.assertEqual(reader.ends, [])
+        self.rig.reactor.advance(1.0)
+        self.assertEqual([end.kind for end in reader.ends if end], [FaultKind.TIMEOUT])
+
     def test_waiting_for_a_free_connection_counts_for_the_whole_only(self) -> None:
         self.rig.target = self.rig.adopt(max_connections=1)
         self.rig.ask(timers=Timers(0, 0, 0))
@@ -338,4 +347,10 @@ class ExchangeTests(SynchronousTestCase):
         self.assertEqual(reader.ends, [None])
         transport.lose(ConnectionDone())
         self.rig.reactor.advance(5.0)
+        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
+
+    def test_a_failed_exchange_leaves_no_timer_behind(self) -> None:
+        _, transport, reader = self.relayed(timers=Timers(5.0, 60.0, 30.0, total_s=100.0))
+        transport.lose(ConnectionLost())
+        self.assertEqual(len(reader.ends), 1)
         self.assertEqual(self.rig.reactor.getDelayedCalls(), [])

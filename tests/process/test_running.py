@@ -67,11 +67,16 @@ def test_the_admin_route_is_the_same_reload(gateway, config):
 
 
 def test_the_logs_level_and_format_change_with_a_reload(gateway, config):
-    config("log_format = 'json'\nlog_level = 'warn'")
-    gateway.signal(signal.SIGHUP)
-    config("log_level = 'info'")
-    gateway.ask("/admin/reload", {}, "admin")
-    gateway.log.wait_for(r"^\S+ info  reloaded [0-9a-f]{7}: gateway \(log_format, log_level\)")
+    config("log_format = 'json'\nlog_level = 'error'")
+    assert gateway.ask("/admin/reload", {}, "admin")[0] == 200
+    config("log_format = 'json'\nlog_level = 'loud'")
+    assert gateway.ask("/admin/reload", {}, "admin")[0] == 422
+    config()
+    assert gateway.ask("/admin/reload", {}, "admin")[0] == 200
+    gateway.log.wait_for(r"^\S+ info  reloaded [0-9a-f]{7}: gateway \(log_level, log_format\)$")
+    kinds = ["json" if line.startswith("{") else "text" for line in gateway.log.seen]
+    assert kinds.count("json") == 2, gateway.log.seen
+    assert "info  reloaded" not in "\n".join(gateway.log.seen[:-1])
 
 
 def test_a_log_that_was_moved_away_is_written_anew(start, config, folder):

@@ -115,5 +115,5 @@ def test_white_space_without_end_is_decided_when_no_more_text_is_kept() -> None:
 
 
 def test_what_a_stream_and_a_whole_answer_say_is_judged_the_same() -> None:
-    for text in ("x" * 300, "I don't know " * 30, "x" * 110 + "as an ai"):
+    for text in ("x" * 300, "I don't know " * 30, "x" * 112 + "as an ai"):
         assert _so_far(text) is JURY.final(Progress(content=True, text=text, finish="stop"))

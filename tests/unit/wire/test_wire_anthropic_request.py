@@ -211,12 +211,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "messages of the wrong type": ({"messages": "Hello"}, "messages must be an array"),
     "a message that is none": ({"messages": [5]}, "messages[0] must be an object"),
     "a message without a role": ({"messages": [{"content": "a"}]}, "messages[0].role is missing"),
-    "a role that is none": ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].role must be user, assistant"),
+    "a role that is none": (
+        {"messages": [{"role": "tool", "content": "a"}]},
+        "messages[0].role must be user, assistant",
+    ),
     "text of the wrong type": (
         {"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]},
         "messages[0].content[0].text must be a string",
     ),
-    "content of the wrong type": ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content must be a string"),
+    "content of the wrong type": (
+        {"messages": [{"role": "user", "content": 5}]},
+        "messages[0].content must be a string",
+    ),
     "an unknown block": (
         {"messages": [*HELLO, {"role": "user", "content": [{"type": "hologram"}]}]},
         "messages[1].content: content of type 'hologram' cannot be carried over",

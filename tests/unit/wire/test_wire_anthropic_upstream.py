@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -172,15 +173,13 @@ SYSTEMS: dict[str, tuple[tuple[Message, ...], bool, Any, list[int]]] = {
 
 
 @pytest.mark.parametrize(("messages", "native", "expected", "places"), SYSTEMS.values(), ids=SYSTEMS)
-def test_where_system_text_goes(
-    messages: tuple[Message, ...], native: bool, expected: Any, places: list[int]
-) -> None:
+def test_where_system_text_goes(messages: tuple[Message, ...], native: bool, expected: Any, places: list[int]) -> None:
     found = body(able(mid_system=native), messages=messages)
     assert found.get("system") == expected
     assert [at for at, turn in enumerate(found["messages"]) if turn == B] == places
     roles = [turn["role"] for turn in found["messages"] if turn["role"] != "system"]
     assert roles[0] == "user"
-    assert all(one != other for one, other in zip(roles, roles[1:], strict=False))
+    assert all(one != other for one, other in pairwise(roles))
 
 
 def test_the_profiles_prompt_comes_first() -> None:
@@ -197,8 +196,12 @@ TURNS: dict[str, tuple[tuple[Message, ...], list[dict[str, Any]]]] = {
         [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
     ),
     "results come first, of all that the turn merges": (
-        (user("x"), assistant(ToolCall("t1", "f", "{}"), ToolCall("t2", "f", "{}")))
-        + (user(ToolResult("t1", (Text("4 C"),))), user("thanks", ToolResult("t2", (Text("5 C"),)))),
+        (
+            user("x"),
+            assistant(ToolCall("t1", "f", "{}"), ToolCall("t2", "f", "{}")),
+            user(ToolResult("t1", (Text("4 C"),))),
+            user("thanks", ToolResult("t2", (Text("5 C"),))),
+        ),
         [
             {"role": "user", "content": "x"},
             {
@@ -210,7 +213,11 @@ TURNS: dict[str, tuple[tuple[Message, ...], list[dict[str, Any]]]] = {
             },
             {
                 "role": "user",
-                "content": [RESULT, RESULT | {"tool_use_id": "t2", "content": "5 C"}, {"type": "text", "text": "thanks"}],
+                "content": [
+                    RESULT,
+                    RESULT | {"tool_use_id": "t2", "content": "5 C"},
+                    {"type": "text", "text": "thanks"},
+                ],
             },
         ],
     ),
@@ -366,7 +373,11 @@ REFUSED: dict[str, tuple[tuple[Message, ...], Target, str]] = {
     "system text alone": ((system("A."),), TARGET, "messages must hold something that the user says"),
     "an image for the blind": ((user(Image(url="u")),), able(vision=False), "takes no images"),
     "an image of another kind": ((user(Image("image/bmp", "Qk0=")),), TARGET, "not as image/bmp"),
-    "a document of another kind": ((user(Document("application/msword", "QUJD")),), TARGET, "not as application/msword"),
+    "a document of another kind": (
+        (user(Document("application/msword", "QUJD")),),
+        TARGET,
+        "not as application/msword",
+    ),
     "a text document that is none": ((user(Document("text/plain", "/w==")),), TARGET, "UTF-8 in base64"),
     "an image of the assistant's": ((HELLO, assistant(Image(url="u"))), TARGET, "a Image cannot stand"),
     "a call of the user's": ((user(ToolCall("t", "f", "")),), TARGET, "a ToolCall cannot stand"),
