@@ -1,4 +1,4 @@
-"""Measures what an operator feels: start, idle memory, memory behind a stalled reader, how fast a disconnect is passed on.
+"""Measures what an operator feels: start, idle memory, memory behind a stalled reader, how soon a disconnect is known.
 
     make bars                              # or: python benchmarks/bars.py [--json FILE] [--gigabytes 1]
 

@@ -8,8 +8,10 @@ from lmgw.config.snapshot import Tier
 from lmgw.core.ask import Ask, Prompt
 from lmgw.core.steps import Measure
 
-#: What a message and an image cost besides their text, in tokens, and what is added for what nobody can see.
-TOKENS_A_MESSAGE, TOKENS_AN_IMAGE, MARGIN = 4, 1500, 1.1
+#: What a message and an image cost besides their text, in tokens.
+TOKENS_A_MESSAGE, TOKENS_AN_IMAGE = 4, 1500
+#: Counting goes on as far as this where no window is larger, so that an error can say how long the prompt is.
+COUNTED_AT_LEAST = 200_000
 
 
 class Unmeasured(Exception):
@@ -22,11 +24,11 @@ class PromptSize:
     ``largest`` is the largest window of the configuration: nothing need be counted beyond it.
     """
 
-    __slots__ = ("_ask", "_atmost", "_bytes_looked_at", "_counted", "_largest", "_prompt", "_text_looked_at")
+    __slots__ = ("_ask", "_atmost", "_bytes_looked_at", "_counted", "_enough", "_prompt", "_text_looked_at")
 
     def __init__(self, ask: Ask, largest: int) -> None:
         self._ask = ask
-        self._largest = largest
+        self._enough = max(largest, COUNTED_AT_LEAST)
         self._prompt: Prompt | None = None
         self._counted: int | None = None
         self._atmost = math.inf
@@ -55,7 +57,7 @@ class PromptSize:
 
     def measure(self) -> Measure:
         """Return the step that counts the prompt."""
-        return Measure(self.prompt.texts, self._largest)
+        return Measure(self.prompt.texts, self._enough)
 
     def count(self, tokens: int) -> None:
         """Take what was counted."""
@@ -71,8 +73,8 @@ class PromptSize:
         """The estimate as an error tells it."""
         if self._counted is None:
             return f"at least {self.tokens:,} tokens"
-        if self._counted > self._largest:
-            return f"more than {self._largest:,} tokens"
+        if self._counted > self._enough:
+            return f"more than {self._enough:,} tokens"
         return f"about {round(self.tokens, -2) or self.tokens:,} tokens"
 
     def _within_bytes(self, window: int) -> bool:
@@ -81,11 +83,12 @@ class PromptSize:
         A message's JSON is longer than what a message costs; only images can cost more than their bytes.
         """
         if not self._bytes_looked_at:
-            if self._ask.size * MARGIN > window:
+            atmost = _with_margin(self._ask.size)
+            if atmost > window:
                 return False
             self._bytes_looked_at = True
             if not self._ask.may_hold_images():
-                self._atmost = self._ask.size * MARGIN
+                self._atmost = atmost
         return self._atmost <= window
 
     def _within_text(self, window: int) -> bool:
@@ -101,4 +104,5 @@ class PromptSize:
 
 
 def _with_margin(tokens: int) -> int:
-    return math.ceil(tokens * MARGIN)
+    """Add a tenth for what nobody can see: templates, the tokenizer's differences."""
+    return -(-tokens * 11 // 10)

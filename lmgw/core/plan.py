@@ -174,12 +174,14 @@ class RouteSession:
         """Go on with the tier that ``choose`` returns, counting the prompt first where that must be known."""
         if self._expired(now):
             return self._fail()
+        tier = None
         try:
             tier = choose(now)
             if self._direction.judged and self._routes.largest_window:
                 self._course.can_climb(now)  # asked again when the attempt begins: count before it waits in line
         except Unmeasured:
-            self._choose = choose
+            chosen = tier
+            self._choose = choose if chosen is None else lambda now: chosen
             return self._size.measure()
         if tier is None:
             return self._give_up(now)

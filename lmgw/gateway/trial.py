@@ -53,7 +53,7 @@ class Trial:
         extra = headers.outbound(task.inbound, sent.headers, native=self._native, anthropic=lane.dialect == "anthropic")
         self._sent_at = self._engine.now()
         self._exchange = exchange = self._engine.client.exchange(
-            lane.upstream, sent.path, extra, sent.body, timers=lane.timers
+            lane.upstream, sent.path, extra, sent.body, timers=lane.timers, fresh=self._step.fresh
         )
         try:
             return await self._converse(exchange, translation)

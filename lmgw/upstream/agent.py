@@ -42,10 +42,16 @@ class RelayAgent:
         self._pools = pools
 
     def exchange(
-        self, target: BackendTarget, request: tuple[bytes, bytes], timers: Timers, bodiless: bool
+        self, target: BackendTarget, request: tuple[bytes, bytes], timers: Timers, bodiless: bool, fresh: bool = False
     ) -> HttpExchange:
-        """Return an exchange that will send these bytes (head, body) to the target; ``bodiless`` is one of HEAD."""
-        return HttpExchange(self._reactor, self._pools.get(target), request, timers, bodiless)
+        """Return an exchange that will send these bytes (head, body) to the target.
+
+        ``bodiless`` is one of HEAD; ``fresh`` uses no connection that is idle now.
+        """
+        pool = self._pools.get(target)
+        if fresh:
+            pool.distrust()
+        return HttpExchange(self._reactor, pool, request, timers, bodiless)
 
     def request(
         self,

@@ -46,16 +46,17 @@ class RelayClient(HTTPClient):
         *,
         timers: Timers,
         method: bytes = b"POST",
+        fresh: bool = False,
     ) -> Exchange:
         """Return one attempt at a backend; nothing is sent before its ``head``.
 
-        ``path`` is relative to the backend's base, ``headers`` come on top of the target's own. Raises ``ValueError``
-        for a path or a header with a line break in it.
+        ``path`` is relative to the backend's base, ``headers`` come on top of the target's own; ``fresh`` uses no
+        connection that is idle now. Raises ``ValueError`` for a path or a header with a line break in it.
         """
         if target.provider is Provider.DEMO:
             return DemoExchange(self._reactor, path, body)
         request = target.head(method, path, headers, len(body)), body
-        return self._relay.exchange(target, request, timers, method == b"HEAD")
+        return self._relay.exchange(target, request, timers, method == b"HEAD", fresh)
 
     def request(self, method: str, url: Any, **kwargs: Any) -> Deferred[Any]:
         """See :func:`treq.request`; three of its defaults are wrong for a gateway."""

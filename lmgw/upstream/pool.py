@@ -77,6 +77,11 @@ class Pool(Factory):
         else:
             self._waiting[waiter] = None
 
+    def distrust(self) -> None:
+        """Close what is idle: a provider that had closed one kept connection has closed the others too."""
+        for connection in list(self._idle):
+            connection.close()
+
     def withdraw(self, waiter: Waiter) -> None:
         """Take ``waiter`` out, wherever it waits; does nothing where it does not."""
         self._waiting.pop(waiter, None)

@@ -16,7 +16,7 @@ from lmgw.web import guard, sessions
 from lmgw.web.answers import JSON
 from lmgw.web.operations import Operations
 from lmgw.web.request import Request
-from lmgw.web.routes import misrouted, new_app
+from lmgw.web.routes import misrouted
 from lmgw.web.site import Site
 
 _STAMP = (
@@ -69,7 +69,7 @@ def admin_site(operations: Operations, reactor: IReactorTime) -> Site:
 class AdminPort:
     """The routes of the admin port, and the rules of who may use them."""
 
-    app: Klein = new_app()
+    app = Klein()
 
     def __init__(self, operations: Operations, opened: sessions.Sessions) -> None:
         self._operations = operations

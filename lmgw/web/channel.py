@@ -72,7 +72,7 @@ class Channel(HTTPChannel):
         self._peer: IAddress = self.transport.getPeer()
         self._host: IAddress = self.transport.getHost()
         self.peer, self.local = guard.plain_address(self._peer), guard.plain_address(self._host)
-        self._direct = _is_plain_socket(self.transport)
+        self._direct = is_plain_socket(self.transport)
         self._enter(Phase.IDLE, IDLE_MS)
         self.site.opened(self)
 
@@ -275,6 +275,6 @@ _READING_HEAD = frozenset({Phase.IDLE, Phase.HEAD})
 _DEAF = frozenset({Phase.LINGER, Phase.CLOSING})
 
 
-def _is_plain_socket(transport: Any) -> bool:
+def is_plain_socket(transport: Any) -> bool:
     """Whether bytes may go to the socket past the transport's buffer (never on TLS)."""
     return isinstance(transport, tcp.Server) and not transport.TLS and hasattr(transport, "_tempDataLen")

@@ -15,7 +15,7 @@ from lmgw.gateway.inbound import Handler, Inbound, Route
 from lmgw.web import guard
 from lmgw.web.answers import JSON
 from lmgw.web.request import Request
-from lmgw.web.routes import base_url, misrouted, new_app
+from lmgw.web.routes import base_url, misrouted
 from lmgw.web.site import Site
 
 
@@ -34,7 +34,7 @@ def client_site(engine: Handler, reactor: IReactorTime) -> Site:
 class ClientPort:
     """The routes of the client port; all but the smallest are handed to the engine, their bodies unread."""
 
-    app: Klein = new_app()
+    app = Klein()
 
     def __init__(self, engine: Handler) -> None:
         self._engine = engine

@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 METHODS = "GET, HEAD, POST"
 
 
-def new_app() -> Klein:
-    """Return an app whose paths are matched as they are, without redirects."""
-    app = Klein()
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    return app
-
-
 class Router:
     """Calls the handler of a bound Klein app for a request.
 
@@ -74,7 +66,7 @@ def _plain_path(method: bytes, target: bytes) -> bytes:
     if not target.startswith(b"/"):
         target = _path_of(method, target)
     segments = [unquote_to_bytes(segment) for segment in target.split(b"/") if segment]
-    path = b"/" + b"/".join(segments).lstrip(b"/")
+    path = b"/" + b"/".join(segments)
     try:
         path.decode("utf-8")
     except UnicodeDecodeError:

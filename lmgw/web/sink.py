@@ -54,10 +54,7 @@ class ClientSink:
         if self.begun or self.closed:
             return
         request, channel = self._request, self._channel
-        if request.clientproto == b"HTTP/1.1":
-            request.chunked = 1
-        else:
-            channel.persistent = False
+        request.chunked = request.clientproto == b"HTTP/1.1"
         head = self._head(status, headers, _CHUNKED if request.chunked else b"")
         request.registerProducer(self, True)
         channel.transport.write(head)

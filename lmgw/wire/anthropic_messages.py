@@ -60,9 +60,11 @@ class Conversation:
             content = part.text
         else:
             blocks = [block for part in parts if (block := self._block(part, role)) is not None]
-            if not blocks and role == "user":
+            if len(blocks) > 1:
+                blocks.sort(key=_rank)
+            elif not blocks and role == "user":
                 return
-            content = _short(sorted(blocks, key=_rank))
+            content = _short(blocks)
         if role == self._role:
             content = sorted(_blocks(self.turns.pop()["content"]) + _blocks(content), key=_rank)
         self._role = role
@@ -119,7 +121,7 @@ class Conversation:
             return self._image(part)
         elif isinstance(part, Document):
             return _document(part)
-        raise BadRequest(f"a {type(part).__name__} cannot stand in a turn of the {role}'s", param="messages")
+        raise BadRequest(f"a turn of the {role}'s cannot hold a part of type {type(part).__name__}", param="messages")
 
     def _call(self, call: ToolCall) -> _Block:
         name = self._names.get(call.name)

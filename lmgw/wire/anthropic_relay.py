@@ -191,12 +191,11 @@ class MessagesScanner:
 def _note_delta(progress: Progress, delta: Delta) -> None:
     if delta.text:
         progress.add_text(delta.text)
-        return
-    progress.content = True
-    if delta.partial_json is not None:
+    elif delta.partial_json:
+        progress.content = True
         progress.chars += len(delta.partial_json)
-    elif delta.thinking is not None or delta.signature is not None:
-        progress.reasoning = True
+    elif delta.thinking or delta.signature:
+        progress.content = progress.reasoning = True
         progress.chars += len(delta.thinking or "")
 
 

@@ -28,7 +28,7 @@ class Frames:
     def __init__(self) -> None:
         self._held: list[bytes] = []
         self._held_size = 0
-        self._edge = b""  # the last bytes held: a blank line may be cut by two reads
+        self._edge = b""  # the last byte held: a blank line may be cut by two reads
         self._begun = False
         self._cr = False  # a CR was seen: look for every kind of line end from here on
 
@@ -81,7 +81,7 @@ class Frames:
     def _hold(self, data: bytes) -> None:
         self._held.append(data)
         self._held_size += len(data)
-        self._edge = (self._edge + data)[-3:]
+        self._edge = data[-1:] or self._edge
         if self._held_size > MAX_FRAME:
             raise UpstreamFailed(f"the provider sent one event of more than {MAX_FRAME >> 20} MiB")
 

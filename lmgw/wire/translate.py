@@ -114,9 +114,7 @@ class _Translated:
         self.request = rendered = upstream.render_request(request, target)
         repairs = target.repair_tool_calls and upstream is OLLAMA
         self._repaired = [tool.name for tool in request.tools] if repairs else []
-        self._reply = replace(
-            reply, request=request, include_usage=request.include_usage, tool_names=rendered.tool_names
-        )
+        self._reply = replace(reply, request=request, tool_names=rendered.tool_names)
 
     def stream(self) -> AnswerStream:
         renderer = self._caller.render_stream(self._reply)

@@ -352,3 +352,15 @@ async def test_a_failure_after_an_early_beginning_is_an_error_event(tmp_path, up
     assert b'data: {"error":' in client.bytes
     assert not (await client.answer()).complete
     await gateway.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_kept_connection_that_turns_out_to_be_closed_costs_the_client_nothing(gateway, upstream):
+    assert (await gateway.post(CHAT, HELLO)).status == 200
+    upstream.next(Cut(reset=True))
+    answer = await gateway.post(CHAT, HELLO)
+    assert answer.status == 200
+    assert "x-lmg-attempts" not in answer.headers
+    assert len(upstream.requests) == 3
+    assert upstream.connections[0].closed_at is not None
+    assert len(upstream.connections) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import ssl as stdlib_ssl
@@ -306,6 +307,37 @@ async def test_a_transport_without_the_short_cut_gets_everything_through_its_que
     sink.write(b"data: 1\n\n")
     assert spy.queued == 1
     await peer.has(b"data: 1\n\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_piece_does_not_overtake_the_head(rig: Rig) -> None:
+    def begin_and_write(inbound: Inbound, sink: Sink) -> None:
+        sink.begin(200, SSE_HEADERS)
+        sink.write(b"data: 1\n\n")
+        sink.finish()
+
+    rig.engine.reply = begin_and_write
+    (answer,) = await rig.ask_whole(ask(b"{}", "Connection: close"))
+    assert (answer.body, answer.complete) == (b"data: 1\n\n", True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_piece_does_not_overtake_what_waits_even_if_the_socket_has_room(rig: Rig) -> None:
+    rig.engine.configure()
+    peer, sink = await rig.stream()
+    peer.transport.pauseProducing()
+    while not sink.paused:
+        sink.write(b"x" * 65_536)
+        await deferLater(reactor, 0)
+    sock = peer.transport.getHandle()
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            peer.received += sock.recv(1 << 20)
+    sink.write(b"the end")
+    sink.finish()
+    peer.transport.resumeProducing()
+    await peer.has(b"\r\n0\r\n\r\n")
+    assert read_answers(peer.received)[0].body.strip(b"x") == b"the end"
 
 
 @pytest_twisted.ensureDeferred

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+
+from twisted.internet import tcp
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from web_rig import FakeEngine, Wire, ask, hello, request
 
-from lmgw.web.channel import IDLE_MS, LAST_WORDS_MS, LINGER_MS, Phase
+from lmgw.web.channel import IDLE_MS, LAST_WORDS_MS, LINGER_MS, Phase, is_plain_socket
 from lmgw.web.client import client_site
 from lmgw.web.head import HEAD_LIMIT
 
@@ -175,6 +178,12 @@ class BodyTests(ChannelTestCase):
         self.client.send(ask(b"x" * 100))
         self.assertEqual(self.engine.inbound.body, b"x" * 100)
 
+    def test_a_large_body_touches_no_file(self) -> None:
+        self.patch(tempfile, "TemporaryFile", None)
+        self.engine.configure(max_request_bytes=1_000_000)
+        self.client.send(ask(b"x" * 1_000_000))
+        self.assertEqual(len(self.engine.inbound.body), 1_000_000)
+
     def test_a_chunked_body_is_put_together(self) -> None:
         head = request("POST", "/v1/chat/completions", "Transfer-Encoding: chunked")
         self.client.send(head + b"3;ext=1\r\nabc\r\n")
@@ -190,7 +199,7 @@ class BodyTests(ChannelTestCase):
         self.client.send(request("POST", "/v1/chat/completions", "Transfer-Encoding: chunked"))
         self.client.send(b"64\r\n" + b"x" * 100 + b"\r\n")
         self.assertEqual(self.client.value(), b"")
-        self.client.send(b"1\r\nx\r\n0\r\n\r\n")
+        self.client.send(b"1\r\nx\r\n1\r\ny\r\n0\r\n\r\n")
         self.assert_refused(413, "larger than the 100 bytes")
         self.assertEqual(self.engine.asked, [])
 
@@ -261,6 +270,13 @@ class ConnectionTests(ChannelTestCase):
         self.client.send(ask(b"abc") + ask(b"de"))
         self.assertEqual([inbound.body for inbound, _ in self.engine.asked], [b"abc", b"de"])
 
+    def test_headers_stay_with_their_request(self) -> None:
+        anthropic = request("GET", "/v1/models", "anthropic-version: 2023-06-01")
+        self.client.send(ask() + anthropic + request("GET", "/v1/models") + anthropic)
+        self.assertEqual(
+            [answer.json["dialect"] for answer in self.client.answers()[1:]], ["anthropic", "openai", "anthropic"]
+        )
+
     def test_connection_close_is_obeyed(self) -> None:
         self.client.send(request("GET", "/healthz", "Connection: close") + HEALTH)
         answer = self.client.answer()
@@ -271,6 +287,15 @@ class ConnectionTests(ChannelTestCase):
         self.client.send(b"GET /healthz HTTP/1.0\r\n\r\n")
         answer = self.client.answer()
         self.assertEqual((answer.status, answer.headers["connection"]), (200, "close"))
+        self.assertTrue(self.client.disconnecting)
+
+    def test_a_stream_that_began_before_the_drain_is_the_last_too(self) -> None:
+        self.engine.reply = None
+        self.client.send(ask())
+        self.engine.sink.begin(200, [])
+        self.engine.draining = True
+        self.engine.sink.finish()
+        self.assertTrue(self.client.answer().complete)
         self.assertTrue(self.client.disconnecting)
 
     def test_a_draining_gateway_closes_after_each_answer(self) -> None:
@@ -305,6 +330,16 @@ class ConnectionTests(ChannelTestCase):
         self.assertEqual(self.site.connections, {self.client.channel, other.channel})
         other.close()
         self.assertEqual(self.site.connections, {self.client.channel})
+
+
+class ShortCutTests(SynchronousTestCase):
+    def test_nothing_goes_past_tls(self) -> None:
+        """A plain socket may be upgraded; its transport stays of the same class."""
+        transport = tcp.Server.__new__(tcp.Server)
+        transport._tempDataLen = 0
+        self.assertTrue(is_plain_socket(transport))
+        transport.TLS = True
+        self.assertFalse(is_plain_socket(transport))
 
 
 class Port:
@@ -348,9 +383,9 @@ class ManyConnectionsTests(ChannelTestCase):
         self.assertTrue(self.port.reading)
 
     def test_one_that_gives_up_waiting_lets_nobody_in(self) -> None:
-        waiting = [self.connect() for _ in range(4)][2:]
-        waiting[0].close()
-        self.assertEqual(waiting[1].producerState, "paused")
+        *_, fourth, fifth = [self.connect() for _ in range(4)]
+        fifth.close()
+        self.assertEqual(fourth.producerState, "paused")
 
     def test_a_port_that_was_closed_stays_closed(self) -> None:
         second, _ = self.connect(), self.connect()

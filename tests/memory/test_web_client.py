@@ -92,6 +92,7 @@ class ListingTests(ClientPortTestCase):
             "/v1/models/meta/llama-3": "meta/llama-3",
             "/v1/models/meta%2Fllama-3": "meta/llama-3",
             "/v1/models/a%2F%2Fb": "a//b",
+            "/v1/models/a%2F": "a/",
             "/v1/models/a%20b%00": "a b\x00",
             "/v1/models/../x": "../x",
             "/v1/models/%0A": "\n",
@@ -172,6 +173,11 @@ class LostCallerTests(ClientPortTestCase):
             self.refused(405, "/healthz", method=method)
             self.refused(404, "/nowhere", method=method)
 
+    def test_a_methods_case_does_not_matter(self) -> None:
+        self.client.send(b"head /healthz HTTP/1.1\r\nHost: gw\r\n\r\n")
+        answer = self.client.answer(head=True)
+        self.assertEqual((answer.status, answer.headers["content-length"]), (200, "15"))
+
     def test_connect_is_refused(self) -> None:
         answer = self.client.get("example.com:443", method="CONNECT")
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD, POST"))
@@ -195,6 +201,7 @@ class LostCallerTests(ClientPortTestCase):
             (404, "/" + "a/" * 5000),
             (404, "/%"),
             (404, "/v1%2Fmodels%"),
+            (404, "/v1%2F%2Fmodels"),
         ]:
             answer = self.client.get(target)
             self.assertEqual(answer.status, status, target)

@@ -8,9 +8,10 @@ from processes import DEMO, TWISTD, Gateway
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder that every user may read."""
-    for each in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        each.chmod(each.stat().st_mode | 0o055)
+    """A folder that every user may read, where tests can become another user."""
+    if os.geteuid() == 0:
+        for each in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            each.chmod(each.stat().st_mode | 0o055)
     return tmp_path
 
 

@@ -71,12 +71,16 @@ def test_the_estimate_is_messages_tools_4_a_message_and_10_percent() -> None:
 
 
 def test_what_is_counted_stops_at_the_largest_window() -> None:
-    size = _size(900_000, Prompt(texts=("x" * 900_000,), messages=1), largest=128_000)
+    size = _size(9_000_000, Prompt(texts=("x" * 9_000_000,), messages=1), largest=400_000)
     step = size.measure()
-    assert step.texts == ("x" * 900_000,)
-    assert step.enough == 128_000
-    size.count(128_001)
-    assert size.words == "more than 128,000 tokens"
+    assert step.texts == ("x" * 9_000_000,)
+    assert step.enough == 400_000
+    size.count(400_001)
+    assert size.words == "more than 400,000 tokens"
+
+
+def test_small_windows_are_counted_beyond_so_that_the_error_can_say_how_long_the_prompt_is() -> None:
+    assert _size(900_000, Prompt(), largest=8_192).measure().enough == 200_000
 
 
 def test_an_estimate_is_told_in_hundreds() -> None:

@@ -187,6 +187,7 @@ def test_a_stream_passes_byte_for_byte_however_it_is_cut() -> None:
 def test_a_start_is_not_content() -> None:
     stream = relay()
     stream.feed(START + begin(0, type="text", text="") + frame(type="ping"))
+    stream.feed(delta(0, type="text_delta", text="") + delta(0, type="input_json_delta", partial_json=""))
     assert not stream.progress.content
 
 

@@ -134,6 +134,10 @@ def test_the_last_counts_hold() -> None:
     }
 
 
+def test_the_counts_of_the_start_hold_where_none_come_later() -> None:
+    assert told(TextDelta("a"), finish=Finish("stop"))["usage"]["input_tokens"] == 10
+
+
 def test_counts_are_there_even_where_nobody_counted() -> None:
     raw = rendered(Start("", ""), TextDelta("a"), Finish("stop"))
     found = grammar.anthropic(raw)

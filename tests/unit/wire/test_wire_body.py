@@ -31,7 +31,11 @@ TWICE = {
     "spelled differently": (rb'{"model":"a","mod\u0065l":"b"}', "model"),
     "numbers that begin alike": (b'{"a":12,"b":2,"a":1}', "a"),
     "the last of three": (b'{"b":2,"c":3,"a":1,"a":1}', "a"),
-    "a value that looks like the rest of the body": (b'{"x":"\\",\\"model\\":\\"a","x":"","model":"b"}', "x"),
+    "one whose first value looks like the rest of the body": (
+        b'{"x":{"p":1,"model":"mine"},"x":123456,"model":"best"}',
+        "x",
+    ),
+    "among equal values": (b'{"a":1,"b":1,"a":1,"c":1}', "a"),
     "no name": (b'{"":1,"":2}', ""),
 }
 

@@ -127,6 +127,7 @@ STREAMS: dict[str, tuple[tuple[bytes, ...], list[Event]]] = {
         ),
         [*HELLO, STOP],
     ),
+    "an error after the finish": ((*TEXT, chunk(finish="stop"), sent({"error": {"message": "x"}})), [*HELLO, STOP]),
     "a refusal is text": ((ROLE, chunk({"refusal": "Hello"}), chunk(finish="stop")), [*HELLO, STOP]),
     "comments": ((b": OPENROUTER PROCESSING\n\n", *TEXT, b":\n\n", chunk(finish="stop")), [*HELLO, STOP]),
     "nothing but an end": ((chunk(finish="stop"), DONE), [START, STOP]),
@@ -159,6 +160,14 @@ STREAMS: dict[str, tuple[tuple[bytes, ...], list[Event]]] = {
             chunk(finish="stop"),
         ),
         [START, ReasoningDelta("t"), ReasoningEnd("s"), TextDelta("a"), STOP],
+    ),
+    "a signature with the whole of what was said before": (
+        (
+            chunk({"reasoning_content": "t"}),
+            chunk({"reasoning_details": [{"type": "reasoning.text", "text": "t", "signature": "s", "index": 0}]}),
+            chunk(finish="stop"),
+        ),
+        [START, ReasoningDelta("t"), ReasoningEnd("s"), STOP],
     ),
     "redacted reasoning": (
         (chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": "d"}]}), chunk(finish="stop")),
@@ -256,6 +265,19 @@ STREAMS: dict[str, tuple[tuple[bytes, ...], list[Event]]] = {
 def test_a_stream_is_read_alike_however_it_is_cut(stream: tuple[bytes, ...], expected: list[Event]) -> None:
     for chunks in cuts(b"".join(stream), seeds=5):
         assert told(read(chunks)) == expected
+
+
+def test_a_call_waits_no_longer_than_for_the_one_before_it() -> None:
+    parser = OPENAI.parse_stream()
+    both = call(fragment(0, "", "1", "f"), fragment(1, '{"b":2}', "2", "g"))
+    assert told(list(parser.feed(both))) == [START, ToolStart(0, "1", "f")]
+    assert told(list(parser.feed(call(fragment(0, '{"a":1}')))))[1:] == TWO[2:5]
+
+
+def test_text_does_not_wait_behind_a_whole_call() -> None:
+    parser = OPENAI.parse_stream()
+    found = parser.feed(call(fragment(0, '{"a":1}', "1", "f")) + chunk({"content": "a"}))
+    assert told(list(found)) == [START, *ONE, TextDelta("a")]
 
 
 def test_a_call_without_an_id_gets_one_of_its_own() -> None:
@@ -357,12 +379,13 @@ def test_usage_comes_last_and_only_when_asked_for() -> None:
 
 
 def test_a_signature_comes_with_the_whole_thought() -> None:
-    events = [START, ReasoningDelta("a"), ReasoningDelta("b"), ReasoningEnd("s"), ReasoningEnd(redacted="d"), STOP]
-    found = grammar.openai(write(events))
-    assert found["reasoning"] == "ab"
+    events = [START, ReasoningDelta("a"), ReasoningDelta("b"), ReasoningEnd("s"), ReasoningEnd(redacted="d")]
+    found = grammar.openai(write([*events, ReasoningDelta("c"), ReasoningEnd("z"), STOP]))
+    assert found["reasoning"] == "abc"
     assert found["reasoning_details"] == [
         {"type": "reasoning.text", "text": "ab", "signature": "s", "format": "anthropic-claude-v1", "index": 0},
         {"type": "reasoning.encrypted", "data": "d", "format": "anthropic-claude-v1", "index": 1},
+        {"type": "reasoning.text", "text": "c", "signature": "z", "format": "anthropic-claude-v1", "index": 2},
     ]
 
 

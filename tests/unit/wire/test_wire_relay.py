@@ -55,6 +55,7 @@ GOOD: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {
     "usage beside choices stays": ((ROLE, chunk(finish="stop", usage={"prompt_tokens": 9}), DONE),) * 2,
     "usage: null stays": ((chunk({"content": "a"}, usage=None), STOP, DONE),) * 2,
     "a missing [DONE] is added": (TEXT, (*TEXT, DONE)),
+    "half a frame after the finish": ((*TEXT, b"data: [DO"), (*TEXT, DONE)),
     "comments and CRLF": ((b": ping\r\n\r\n", ROLE.replace(b"\n", b"\r\n"), STOP, DONE),) * 2,
     "what nobody understands": ((b"data: {}\n\n", b"data: not JSON\n\n", b"event: x\ndata: 1\n\n", STOP, DONE),) * 2,
     "an error after the finish": ((*TEXT, ERROR, DONE), (*TEXT, DONE)),

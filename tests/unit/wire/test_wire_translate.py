@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import grammar
 import pytest
 from cuts import cuts
+from scenes import ANSWERS, STOPS, STREAMS, WHOLE, Scene, sse
 
 from lmgw.config.snapshot import Capabilities
 from lmgw.errors import BadRequest
 from lmgw.wire.body import Body
 from lmgw.wire.dialect import Reply, Target
+from lmgw.wire.events import Finish, Start, Usage
+from lmgw.wire.neutral import note
 from lmgw.wire.progress import Progress
 from lmgw.wire.translate import DIALECTS, NATIVES, Translation, translation
 
@@ -162,141 +164,14 @@ def test_what_is_lost_is_named_once(upstream: str) -> None:
     )
 
 
+def test_a_schema_that_is_nested_too_deeply_is_the_callers_fault() -> None:
+    deep = b'{"items":' * 450 + b"{}" + b"}" * 450
+    asked = b'{"model":"m","messages":[{"role":"user","content":"x"}],"format":%b}' % deep
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        translation("ollama", "openai", Body(asked), Target("m"), Reply("id-1", "m", 1))
+
+
 # --- answers -------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Scene:
-    """What a model answers, whatever it speaks."""
-
-    text: str = ""
-    reasoning: str = ""
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    finish: str = "stop"
-
-
-ANSWERS = {
-    "text": Scene('Grüße, 🎉\n"you"'),
-    "reasoning": Scene("Four.", "2+2"),
-    "a call": Scene(calls=[("f", {"a": "x"})], finish="tool_calls"),
-    "text and calls": Scene("On it.", calls=[("f", {"a": "x"}), ("g", {}), ("f", {"a": ["y"]})], finish="tool_calls"),
-    "everything": Scene("On it.", "hm", [("f", {"a": "x"})], "tool_calls"),
-    "a cut text": Scene("Four a", finish="length"),
-    "nothing": Scene(),
-}
-STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
-
-
-def halves(text: str) -> list[str]:
-    return [half for half in (text[: len(text) // 2], text[len(text) // 2 :]) if half]
-
-
-def sse(value: dict[str, Any], name: str = "") -> str:
-    return (f"event: {name}\n" if name else "") + f"data: {json.dumps(value)}\n\n"
-
-
-def openai_stream(scene: Scene) -> str:
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"reasoning_content": half} for half in halves(scene.reasoning)]
-    deltas += [{"content": half} for half in halves(scene.text)]
-    for index, (name, arguments) in enumerate(scene.calls):
-        function = {"name": name, "arguments": ""}
-        deltas.append({"tool_calls": [{"index": index, "id": f"id{index}", "type": "function", "function": function}]})
-        for half in halves(json.dumps(arguments)):
-            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": half}}]})
-    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "up"}
-    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": scene.finish}]})
-    chunks.append({**head, "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}})
-    return "".join(map(sse, chunks)) + "data: [DONE]\n\n"
-
-
-def anthropic_stream(scene: Scene) -> str:
-    blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-    if scene.reasoning:
-        deltas: list[dict[str, Any]] = [
-            {"type": "thinking_delta", "thinking": half} for half in halves(scene.reasoning)
-        ]
-        blocks.append(({"type": "thinking", "thinking": "", "signature": ""}, deltas))
-        deltas.append({"type": "signature_delta", "signature": "sig"})
-    if scene.text:
-        texts = [{"type": "text_delta", "text": half} for half in halves(scene.text)]
-        blocks.append(({"type": "text", "text": ""}, texts))
-    for index, (name, arguments) in enumerate(scene.calls):
-        json_text = json.dumps(arguments) if arguments else ""
-        inputs = [{"type": "input_json_delta", "partial_json": half} for half in ["", *halves(json_text)]]
-        blocks.append(({"type": "tool_use", "id": f"id{index}", "name": name, "input": {}}, inputs))
-    usage = {"input_tokens": 10, "output_tokens": 1}
-    message = {"id": "m", "type": "message", "role": "assistant", "model": "up", "content": [], "usage": usage}
-    events: list[dict[str, Any]] = [{"type": "message_start", "message": message | {"stop_reason": None}}]
-    for index, (block, deltas) in enumerate(blocks):
-        events.append({"type": "content_block_start", "index": index, "content_block": block})
-        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
-        events.append({"type": "content_block_stop", "index": index})
-    stop = {"stop_reason": STOPS[scene.finish], "stop_sequence": None}
-    events.append({"type": "message_delta", "delta": stop, "usage": {"output_tokens": 5}})
-    return "".join(sse(event, event["type"]) for event in [*events, {"type": "message_stop"}])
-
-
-def ollama_stream(scene: Scene) -> str:
-    head = {"model": "m", "created_at": "2026-01-02T03:04:05.678Z"}
-    messages: list[dict[str, Any]] = [{"content": "", "thinking": half} for half in halves(scene.reasoning)]
-    messages += [{"content": half} for half in halves(scene.text)]
-    for index, (name, arguments) in enumerate(scene.calls):
-        call = {"id": f"id{index}", "function": {"index": 0, "name": name, "arguments": arguments}}
-        messages.append({"content": "", "tool_calls": [call]})
-    lines = [{**head, "message": {"role": "assistant", **message}, "done": False} for message in messages]
-    done = {"done": True, "done_reason": "length" if scene.finish == "length" else "stop"}
-    counts = {"prompt_eval_count": 10, "eval_count": 5, "total_duration": 3}
-    lines.append({**head, "message": {"role": "assistant", "content": ""}, **done, **counts})
-    return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-STREAMS = {"openai": openai_stream, "anthropic": anthropic_stream, "ollama": ollama_stream}
-
-
-def openai_answer(scene: Scene) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": scene.text or None}
-    if scene.reasoning:
-        message["reasoning_content"] = scene.reasoning
-    if scene.calls:
-        message["tool_calls"] = [
-            {"id": f"id{index}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
-            for index, (name, arguments) in enumerate(scene.calls)
-        ]
-    choice = {"index": 0, "message": message, "finish_reason": scene.finish}
-    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    return {"id": "c", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice], "usage": usage}
-
-
-def anthropic_answer(scene: Scene) -> dict[str, Any]:
-    content: list[dict[str, Any]] = []
-    if scene.reasoning:
-        content.append({"type": "thinking", "thinking": scene.reasoning, "signature": "sig"})
-    if scene.text:
-        content.append({"type": "text", "text": scene.text})
-    for index, (name, arguments) in enumerate(scene.calls):
-        content.append({"type": "tool_use", "id": f"id{index}", "name": name, "input": arguments})
-    usage = {"input_tokens": 10, "output_tokens": 5}
-    head = {"id": "m", "type": "message", "role": "assistant", "model": "up", "content": content}
-    return {**head, "stop_reason": STOPS[scene.finish], "stop_sequence": None, "usage": usage}
-
-
-def ollama_answer(scene: Scene) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": scene.text}
-    if scene.reasoning:
-        message["thinking"] = scene.reasoning
-    if scene.calls:
-        message["tool_calls"] = [
-            {"id": f"id{index}", "function": {"name": name, "arguments": arguments}}
-            for index, (name, arguments) in enumerate(scene.calls)
-        ]
-    reason = "length" if scene.finish == "length" else "stop"
-    head = {"model": "m", "created_at": "2026-01-02T03:04:05Z", "message": message, "done": True, "done_reason": reason}
-    return {**head, "prompt_eval_count": 10, "eval_count": 5}
-
-
-WHOLE = {"openai": openai_answer, "anthropic": anthropic_answer, "ollama": ollama_answer}
 
 
 def gist(caller: str, told: dict[str, Any]) -> dict[str, Any]:
@@ -443,6 +318,13 @@ def test_another_dialects_type_does_not_reach_the_caller() -> None:
     assert (rendered["type"], rendered["code"]) == ("invalid_request_error", "model_not_found")
 
 
+def test_usage_told_at_the_start_counts_until_more_is_told() -> None:
+    progress = Progress()
+    note(progress, Start("x", "m", Usage(7)))
+    note(progress, Finish("stop"))
+    assert progress.usage == Usage(7)
+
+
 # --- tools that stand for others -----------------------------------------------------------------------------
 
 LONG = "mcp__server__" + "x" * 60
@@ -475,10 +357,10 @@ def test_json_by_a_forced_tool_comes_back_as_text(caller: str) -> None:
     scene = Scene("Here:", calls=[(tool["name"], {"a": "x"})], finish="tool_calls")
     want = expected(caller, Scene('Here:{"a": "x"}'))
     stream = way.stream()
-    raw = stream.feed(anthropic_stream(scene).encode()) + stream.eof(True)
+    raw = stream.feed(STREAMS["anthropic"](scene).encode()) + stream.eof(True)
     assert gist(caller, grammar.check(caller, raw, include_usage=True)) == want
     assert (stream.progress.tool_call, stream.progress.finish) == (False, "stop")
-    raw, progress = way.answer(json.dumps(anthropic_answer(scene)).encode())
+    raw, progress = way.answer(json.dumps(WHOLE["anthropic"](scene)).encode())
     found = gist_of_answer(caller, json.loads(raw))
     assert json.loads(found["text"].removeprefix("Here:")) == {"a": "x"}
     assert (found["calls"], found["finish"], progress.tool_call) == ([], "stop", False)
