@@ -9,15 +9,31 @@ from typing import Any
 
 from rules import Refused, is_a, must, picture
 
-INTEGERS = ("num_ctx", "num_predict", "num_keep", "seed", "top_k", "num_gpu", "num_thread", "num_batch", "repeat_last_n")
+INTEGERS = (
+    "num_ctx",
+    "num_predict",
+    "num_keep",
+    "seed",
+    "top_k",
+    "num_gpu",
+    "num_thread",
+    "num_batch",
+    "repeat_last_n",
+)
 FLOATS = ("temperature", "top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty")
 
 
 def check_chat(request: dict[str, Any]) -> None:
     """Raise :class:`rules.Refused` for what ``/api/chat`` would answer with a 400."""
     _common(request)
+    called: list[str] = []
     for message in request.get("messages", ()):
         _message(message, str(request["model"]))
+        if message["role"] == "tool":  # nothing but their order says which call they are of
+            must(called, "a tool's result without a call")
+            must(message.get("tool_name") in (None, called.pop(0)), "the results are not in the order of their calls")
+        else:
+            called = [call["function"]["name"] for call in message.get("tool_calls") or ()]
     for tool in request.get("tools") or ():
         function = tool.get("function")
         must(tool.get("type") == "function" and isinstance(function, dict), f"tools: {tool}")

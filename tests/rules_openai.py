@@ -85,7 +85,9 @@ def _types(request: dict[str, Any]) -> None:
     )
     must(0 <= request.get("temperature", 1) <= 2, "temperature must be between 0 and 2")
     must(len(request.get("user", "")) <= 64, "user: string too long, at most 64")
-    must(len(request["stop"]) <= 4 if isinstance(request.get("stop"), list) else True, "stop: array too long, at most 4")
+    must(
+        len(request["stop"]) <= 4 if isinstance(request.get("stop"), list) else True, "stop: array too long, at most 4"
+    )
     if "stream_options" in request:
         must(request.get("stream"), "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
         must(set(request["stream_options"]) <= {"include_usage", "include_obfuscation"}, "unknown stream_options")
@@ -200,7 +202,10 @@ def _call(call: dict[str, Any], where: str) -> None:
 def _content(message: dict[str, Any], role: str, where: str) -> None:
     content = message.get("content")
     if content is None:
-        must(role == "assistant" and message.get("tool_calls"), f"Invalid value for 'content': expected a string ({where})")
+        must(
+            role == "assistant" and message.get("tool_calls"),
+            f"Invalid value for 'content': expected a string ({where})",
+        )
         return
     if isinstance(content, str):
         return

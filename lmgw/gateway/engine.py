@@ -81,7 +81,7 @@ class Engine:
         gateway = runtime.config.gateway
         self.circuits.adopt(runtime.config)
         self.queues.adopt(runtime.config)
-        self.pools.adopt(lane.upstream for lane in runtime.lanes.values())
+        self.pools.adopt(runtime.targets.values())
         self.ring = self.ring.resized(gateway.traffic_log_capacity)
         self._ticker.configure(gateway.keepalive_ms, gateway.early_begin_ms, gateway.request_timeout_ms)
         self.current = runtime

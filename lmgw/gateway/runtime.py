@@ -45,6 +45,7 @@ class Runtime:
     doorman: Doorman
     routes: Routes
     lanes: Mapping[str, Lane]
+    targets: Mapping[str, BackendTarget]
 
     @classmethod
     def prepare(cls, config: Config) -> Runtime:
@@ -54,7 +55,7 @@ class Runtime:
             name: _lane(config, tier, config.backends[tier.backend], targets[tier.backend])
             for name, tier in config.tiers.items()
         }
-        return cls(config, Doorman(config), Routes(config), lanes)
+        return cls(config, Doorman(config), Routes(config), lanes, targets)
 
 
 def _lane(config: Config, tier: Tier, backend: Backend, target: BackendTarget) -> Lane:

@@ -119,7 +119,7 @@ class HttpExchange:
         """Go on; what was held is delivered before this returns."""
         if self._paused:
             self._paused = False
-            if self._receiver is not None:
+            if self._receiver is not None or self._whole is not None:
                 self._go()
 
     def abort(self) -> None:
@@ -189,7 +189,7 @@ class HttpExchange:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.callback(head)
-        if self._receiver is None and self._whole is None:
+        if self._paused or (self._receiver is None and self._whole is None):
             self._rest()
 
     def _go(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress, IDelayedCall
@@ -182,8 +183,7 @@ class Pool(Factory):
 
     async def _connect(self) -> Connection:
         """Open a connection that a request can be sent on: over TLS, the peer is who it should be."""
-        connection = await connect(self._reactor, self.target, self)
-        assert isinstance(connection, Connection)  # noqa: S101 - what our own factory built
+        connection = cast(Connection, await connect(self._reactor, self.target, self))
         if connection.secured is not None:
             try:
                 await connection.secured

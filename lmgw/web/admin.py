@@ -98,7 +98,7 @@ class AdminPort:
 
     def _known(self, request: Request, token: Secret) -> bool:
         scheme, _, value = request.headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() == b"bearer" and Secret(value.strip().decode("latin-1")) == token:
+        if scheme.lower() == b"bearer" and Secret(value.strip().decode("utf-8", "replace")) == token:
             return True
         return self._sessions.holds(request.headers.get(b"cookie", b""), token)
 

@@ -15,7 +15,7 @@ JSON: Header = (b"Content-Type", b"application/json")
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: An upstream's own phrase is never passed on: this is what each status is called here.
-_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".encode() for code in range(100, 600)}
+_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".encode() for code in range(100, 1000)}
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
 

@@ -22,7 +22,7 @@ class Request(server.Request):
 
     :ivar headers: see :class:`~lmgw.gateway.inbound.Inbound`.
     :ivar received_at: ``reactor.seconds()`` when the head was complete.
-    :ivar dialect: the caller's, for errors.
+    :ivar dialect: the caller's, for errors; empty where the path decides.
     :ivar stamp: header lines for whatever the answer will be (CORS, security), each with its line end.
     """
 
@@ -38,7 +38,7 @@ class Request(server.Request):
         self.body = b""
         self.received_at = channel.site.reactor.seconds()
         self.request_id = ""
-        self.dialect = "openai"
+        self.dialect = ""
         self.stamp = b""
         self.sink = ClientSink(self, channel)
         self._pieces: list[bytes] = []
@@ -68,7 +68,6 @@ class Request(server.Request):
         self.path = path.partition(b"?")[0]
         self.args = {}
         self.body, self._pieces = b"".join(self._pieces), []
-        self.dialect = answers.dialect_of(path)
         self.request_id = answers.request_id(self.headers.get(b"x-request-id"))
         self.process()
 
@@ -79,7 +78,7 @@ class Request(server.Request):
         self.sink.lost("client_gone")
 
     def release(self) -> None:
-        """Forget the body; bytes that come after a refusal are not kept."""
+        """Forget the body."""
         self.site.buffered_bytes -= self._size
         self.body, self._pieces, self._size = b"", [], 0
 
@@ -101,7 +100,7 @@ class Request(server.Request):
         if self.sink.begun:
             self.sink.abort()
         else:
-            headers, body = answers.error(self.dialect, problem, self.request_id)
+            headers, body = answers.error(self.dialect or answers.dialect_of(self.path), problem, self.request_id)
             self.sink.answer(problem.status, headers, body)
 
     def end(self) -> None:

@@ -15,6 +15,7 @@ from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.wire import sse
 from lmgw.wire.anthropic_answer import Block, Body, input_text
 from lmgw.wire.anthropic_fields import Counts, finish_reason
+from lmgw.wire.calls import Calls, Fragment, Function
 from lmgw.wire.events import (
     Event,
     Finish,
@@ -23,9 +24,6 @@ from lmgw.wire.events import (
     Start,
     StreamError,
     TextDelta,
-    ToolDelta,
-    ToolEnd,
-    ToolStart,
     Usage,
 )
 from lmgw.wire.relay import cut_short
@@ -86,17 +84,6 @@ def unreadable(data: bytes) -> GatewayError | None:
     return error_in(found) or UpstreamFailed("the provider sent an event that is not of Anthropic's API")
 
 
-class _Call:
-    """A call that is open: its number among the calls, and whether any of its arguments came."""
-
-    __slots__ = ("begun", "index", "input")
-
-    def __init__(self, index: int, input: str) -> None:
-        self.index = index
-        self.input = input
-        self.begun = False
-
-
 class MessagesParser:
     """The :class:`~lmgw.wire.dialect.StreamParser` of the Messages API.
 
@@ -106,8 +93,8 @@ class MessagesParser:
     def __init__(self) -> None:
         self._frames = sse.Frames()
         self._over = False
-        self._calls: dict[int, _Call] = {}
-        self._call_count = 0
+        self._calls = Calls()
+        self._inputs: dict[int, str] = {}  # open calls: the whole of their arguments, where no fragments come
         self._thoughts: dict[int, str | None] = {}  # open blocks of reasoning: their signatures
         self._usage: Usage | None = None
         self._stop: Delta | None = None
@@ -163,6 +150,7 @@ class MessagesParser:
             self._stop_block(event.index, events)
         elif kind == "message_start":
             message = event.message or Body()
+            self._calls.seed = message.id
             if message.usage is not None:
                 self._usage = message.usage.usage()
             events.append(Start(str(message.id or ""), str(message.model or ""), self._usage))
@@ -178,46 +166,41 @@ class MessagesParser:
 
     def _delta(self, index: int, delta: Delta, events: list[Event]) -> None:
         if delta.text:
-            events.append(TextDelta(delta.text))
+            self._calls.pass_by(TextDelta(delta.text), events)
         elif delta.partial_json:
-            call = self._calls.get(index)
-            if call is not None:  # else it is input of a tool that runs at the provider
-                call.begun = True
-                events.append(ToolDelta(call.index, delta.partial_json))
+            if index in self._inputs:  # else it is input of a tool that runs at the provider
+                self._calls.add(Fragment(index, None, Function(None, delta.partial_json)), events)
         elif delta.thinking:
             self._thoughts.setdefault(index)
-            events.append(ReasoningDelta(delta.thinking))
+            self._calls.pass_by(ReasoningDelta(delta.thinking), events)
         elif delta.signature:
             self._thoughts[index] = delta.signature
 
     def _start_block(self, index: int, block: Block, events: list[Event]) -> None:
         if block.type == "text" and block.text:
-            events.append(TextDelta(block.text))
+            self._calls.pass_by(TextDelta(block.text), events)
         elif block.type == "tool_use":
-            self._calls[index] = call = _Call(self._call_count, input_text(block.input))
-            self._call_count += 1
-            events.append(ToolStart(call.index, block.id or "", block.name or ""))
+            # The input of the start is empty in a stream, or else (servers that do not stream it) the whole.
+            self._inputs[index] = input_text(block.input)
+            self._calls.add(Fragment(index, block.id, Function(block.name)), events)
         elif block.type == "thinking":
             self._thoughts[index] = block.signature or None
             if block.thinking:
-                events.append(ReasoningDelta(block.thinking))
+                self._calls.pass_by(ReasoningDelta(block.thinking), events)
         elif block.type == "redacted_thinking":
-            events.append(ReasoningEnd(redacted=block.data or ""))
+            self._calls.pass_by(ReasoningEnd(redacted=block.data or ""), events)
 
     def _stop_block(self, index: int, events: list[Event]) -> None:
         if index in self._thoughts:
-            events.append(ReasoningEnd(self._thoughts.pop(index)))
-        call = self._calls.pop(index, None)
-        if call is not None:
-            if not call.begun:
-                # The input of the start is empty in a stream, or else (servers that do not stream it) the whole.
-                events.append(ToolDelta(call.index, call.input))
-            events.append(ToolEnd(call.index))
+            self._calls.pass_by(ReasoningEnd(self._thoughts.pop(index)), events)
+        if index in self._inputs:
+            self._calls.end(index, self._inputs.pop(index), events)
 
     def _finish(self, events: list[Event]) -> None:
-        for index in sorted((*self._thoughts, *self._calls)):
+        for index in sorted((*self._thoughts, *self._inputs)):
             self._stop_block(index, events)
+        self._calls.close(events)
         self._over = True
         stop = self._stop or Delta()
-        reason = finish_reason(stop.stop_reason, self._call_count > 0)
+        reason = finish_reason(stop.stop_reason, self._calls.any)
         events.append(Finish(reason, self._usage, stop.stop_sequence))

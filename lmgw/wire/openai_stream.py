@@ -13,6 +13,7 @@ import msgspec
 
 from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.wire import sse
+from lmgw.wire.calls import Calls, Fragment
 from lmgw.wire.events import (
     Event,
     Finish,
@@ -25,7 +26,6 @@ from lmgw.wire.events import (
     Usage,
 )
 from lmgw.wire.openai_answer import content_texts, finish_reason, parse_usage
-from lmgw.wire.openai_calls import Calls, Fragment
 from lmgw.wire.openai_reasoning import detail
 from lmgw.wire.relay import cut_short
 from lmgw.wire.statuses import error_in

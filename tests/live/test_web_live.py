@@ -326,18 +326,23 @@ async def test_a_piece_does_not_overtake_what_waits_even_if_the_socket_has_room(
     rig.engine.configure()
     peer, sink = await rig.stream()
     peer.transport.pauseProducing()
-    while not sink.paused:
-        sink.write(b"x" * 65_536)
+
+    def read_behind_the_reactors_back() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                peer.received += peer.transport.getHandle().recv(1 << 20)
+
+    sink.write(b"x" * (16 << 20))
+    assert sink.paused
+    for _ in range(3):  # whatever part of it the transport keeps where
+        sink.write(b"x")
+        read_behind_the_reactors_back()
+        sink.write(b"y")
         await deferLater(reactor, 0)
-    sock = peer.transport.getHandle()
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            peer.received += sock.recv(1 << 20)
-    sink.write(b"the end")
     sink.finish()
     peer.transport.resumeProducing()
     await peer.has(b"\r\n0\r\n\r\n")
-    assert read_answers(peer.received)[0].body.strip(b"x") == b"the end"
+    assert read_answers(peer.received)[0].body.lstrip(b"x") == b"yxyxy"
 
 
 @pytest_twisted.ensureDeferred

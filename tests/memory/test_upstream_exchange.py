@@ -162,6 +162,26 @@ class ExchangeTests(SynchronousTestCase):
         exchange.resume()
         self.assertEqual((transport.producerState, reader.pieces), ("producing", [b"he"]))
 
+    def test_pausing_before_the_head_comes_holds_the_body_and_the_transport(self) -> None:
+        exchange, head = self.rig.ask()
+        transport = self.rig.accept()
+        reader = Reader()
+        head.addCallback(lambda _: exchange.relay(reader))
+        exchange.pause()
+        transport.protocol.dataReceived(CHUNKED + b"2\r\nhe\r\n")
+        self.assertEqual((transport.producerState, reader.pieces), ("paused", []))
+        exchange.resume()
+        self.assertEqual((transport.producerState, reader.pieces), ("producing", [b"he"]))
+
+    def test_a_whole_body_can_be_paused_too(self) -> None:
+        exchange, transport = self.begun()
+        body = self.body(exchange)
+        exchange.pause()
+        self.assertEqual(transport.producerState, "paused")
+        exchange.resume()
+        transport.protocol.dataReceived(b"2\r\nhi\r\n0\r\n\r\n")
+        self.assertEqual(result(body), b"hi")
+
     def test_a_reader_may_pause_from_its_own_data(self) -> None:
         exchange, transport, reader = self.relayed()
         reader.data = lambda data: (reader.pieces.append(data), exchange.pause())

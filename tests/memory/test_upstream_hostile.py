@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
@@ -335,3 +337,20 @@ def test_body_bytes_before_a_bad_chunk_are_delivered_and_then_the_fault() -> Non
     (fault,) = reader.ends
     assert fault is not None
     assert "not HTTP/1.1" in fault.detail
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    data=st.sampled_from([case[0] for case in CASES.values() if len(case[0]) < 1_000]),
+    changes=st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), min_size=1, max_size=4),
+    size=st.sampled_from([1, 5, 65_536]),
+)
+def test_no_garbling_of_any_answer_leaves_a_connection_or_a_timer(
+    data: bytes, changes: list[tuple[int, bytes]], size: int
+) -> None:
+    for at, piece in changes:
+        data = data[:at] + piece + data[at + 1 :]
+    _, rig = ours(data, size)
+    rig.reactor.advance(10)
+    assert rig.pool.figures().open == 0
+    assert rig.reactor.getDelayedCalls() == []

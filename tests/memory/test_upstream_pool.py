@@ -1,9 +1,9 @@
 """The pool: reuse, the cap and its queue, idle connections, and what a new configuration changes."""
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
-from upstream_rig import CHUNKED, OK, Reader, Rig, result, waiting
+from upstream_rig import CHUNKED, OK, TIMERS, Reader, Rig, result, waiting
 
 from lmgw.core.steps import Fault, FaultKind
 from lmgw.upstream.pool import IDLE_S, Figures
@@ -135,6 +135,18 @@ class PoolTests(SynchronousTestCase):
         transport.protocol.dataReceived(b"H")
         transport.lose(ConnectionDone())
         self.assertFalse(result(head).reused)
+
+    def test_a_fresh_exchange_uses_no_connection_that_is_idle(self) -> None:
+        rig = self.rig()
+        heads = [rig.ask()[1] for _ in range(2)]
+        stale = [rig.accept(), rig.accept()]
+        for transport in stale:
+            transport.protocol.dataReceived(OK)
+        self.assertEqual([result(head).status for head in heads], [200, 200])
+        fresh = rig.client.exchange(rig.target, "/chat", (), b"{}", timers=TIMERS, fresh=True)
+        Deferred.fromCoroutine(fresh.head())
+        self.assertTrue(rig.accept().value())
+        self.assertEqual([transport.disconnecting for transport in stale], [True, True])
 
     # --- the cap ---------------------------------------------------------------------------------------------
 

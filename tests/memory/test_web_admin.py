@@ -204,6 +204,11 @@ class TokenTests(AdminTestCase):
         self.assertEqual(self.get("/admin/health", f"authorization: bearer  {TOKEN}").status, 200)
         self.assertEqual(self.post("/admin/reload", BEARER).status, 200)
 
+    def test_a_token_may_hold_more_than_ascii(self) -> None:
+        self.operations.gateway = Gateway(admin_token=Secret("Schlüssel"))
+        bearer = "Authorization: Bearer Schlüssel".encode().decode("latin-1")
+        self.assertEqual(self.get("/admin/health", bearer).status, 200)
+
     def test_a_session_stands_for_the_token(self) -> None:
         cookie = self.login()
         self.assertEqual(self.get("/admin/health", f"Cookie: a=b; {cookie}; c=d").status, 200)

@@ -104,6 +104,11 @@ class DeadlineTests(ChannelTestCase):
         self.pass_ms(250)
         self.assert_refused(408, "head did not come in time")
 
+    def test_a_method_that_has_not_ended_is_none(self) -> None:
+        self.client.send(b"HEAD")
+        self.pass_ms(1250)
+        self.assert_refused(408, "head did not come in time")
+
     def test_a_connection_without_a_head_is_closed_without_words(self) -> None:
         self.client.send(b"\r\n")
         self.pass_ms(IDLE_MS + 1000)
@@ -199,7 +204,7 @@ class BodyTests(ChannelTestCase):
         self.client.send(request("POST", "/v1/chat/completions", "Transfer-Encoding: chunked"))
         self.client.send(b"64\r\n" + b"x" * 100 + b"\r\n")
         self.assertEqual(self.client.value(), b"")
-        self.client.send(b"1\r\nx\r\n1\r\ny\r\n0\r\n\r\n")
+        self.client.send(b"1\r\nx\r\nnonsense\r\n")
         self.assert_refused(413, "larger than the 100 bytes")
         self.assertEqual(self.engine.asked, [])
 

@@ -161,6 +161,11 @@ class LostCallerTests(ClientPortTestCase):
         self.client.send(b"GET /x HTTP/1.0\r\n\r\n")
         self.assertIn("http://192.0.2.9:8080/v1", self.client.answer().message)
 
+    def test_an_error_is_in_the_dialect_of_the_path_however_that_is_written(self) -> None:
+        for target in ("/v1/messages/x", "//v1//messages/x", "http://gw/v1/messages/x", "/v1/%6Dessages/x"):
+            self.assertEqual(self.client.get(target).json["type"], "error", target)
+        self.assertIsInstance(self.client.get("/api/x").json["error"], str)
+
     def test_a_wrong_method_is_told_the_right_one(self) -> None:
         answer = self.client.get("/v1/chat/completions")
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "POST"))

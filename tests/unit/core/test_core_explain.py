@@ -9,7 +9,9 @@ from lmgw.core.routes import Routes
 LADDER = ["local:instant", p.tier("local:fast", failover=("spare:one",)), "cloud:deep", "spare:one"]
 CONFIG = p.config(
     LADDER,
-    p.profile("default", "classify", max_auto_tier="cloud:deep", rules=(p.rule("code", to_profile=True, **{"class": "code"}),)),
+    p.profile(
+        "default", "classify", max_auto_tier="cloud:deep", rules=(p.rule("code", to_profile=True, **{"class": "code"}),)
+    ),
     p.profile("code", "escalate", max_auto_tier="cloud:deep", system_prompt="Write code."),
     p.profile("closed", "reply", reply_message="Closed."),
 )

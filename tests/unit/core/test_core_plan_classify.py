@@ -154,7 +154,11 @@ def test_a_rule_names_a_tier_even_above_the_ladder() -> None:
 
 def test_a_rule_names_a_profile_and_its_own_classifier_rules_and_ladder_go_on() -> None:
     code = p.profile(
-        "code", "classify", classifier="local:fast", rules=(p.rule("cloud:deep", **{"lang": "rust"}),), max_auto_tier="local:fast"
+        "code",
+        "classify",
+        classifier="local:fast",
+        rules=(p.rule("cloud:deep", lang="rust"),),
+        max_auto_tier="local:fast",
     )
     config = _classify(LADDER, code, rules=(p.rule("code", to_profile=True, **{"class": "code"}),))
     book = p.Playbook(config).feed(p.labelled("class=code"), p.labelled("lang=rust instant"))

@@ -37,7 +37,9 @@ def test_the_clients_own_profile_may_be_named() -> None:
 
 
 def test_a_profile_that_the_client_lists_may_be_named() -> None:
-    assert p.play(CONFIG, "auto", identity=replace(ANNA, may_name=frozenset({"team", "auto"}))) == ["try local:fast held"]
+    assert p.play(CONFIG, "auto", identity=replace(ANNA, may_name=frozenset({"team", "auto"}))) == [
+        "try local:fast held"
+    ]
     assert p.play(CONFIG, "auto", identity=replace(ANNA, may_name=None)) == ["try local:fast held"]
 
 
@@ -66,7 +68,8 @@ def test_a_client_names_only_its_tiers() -> None:
 
 def test_a_client_is_routed_only_to_its_tiers() -> None:
     config = p.config(
-        [p.tier("local:fast", failover=("cloud:big", "cloud:mid")), "cloud:mid", "cloud:big"], p.profile(mode="escalate")
+        [p.tier("local:fast", failover=("cloud:big", "cloud:mid")), "cloud:mid", "cloud:big"],
+        p.profile(mode="escalate"),
     )
     identity = replace(p.ANYBODY, tiers=frozenset({"local:fast", "cloud:mid"}))
     assert p.play(config, None, p.status(500), p.status(500), identity=identity) == [

@@ -1,8 +1,9 @@
-"""The tool calls of one OpenAI stream, put in order.
+"""The tool calls of one stream, put in order.
 
 Events give one call after the other; servers do not always. Some number every call 0, some give no index or no id, some
-repeat the id, some weave the fragments of several calls together. A new call is one with a new index, or with a name
-and an id of its own. While a call's arguments are not whole JSON, what else comes waits behind it.
+repeat the id, some weave the fragments of several calls together, some end all calls at the end. A new call is one with
+a new index, or with a name and an id of its own. While a call has not ended and its arguments are not whole JSON, what
+else comes waits behind it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Fragment(msgspec.Struct, gc=False):
 class _Call:
     """One call: what has come of it, and its place among the answer's calls."""
 
-    __slots__ = ("arguments", "id", "index", "key", "name")
+    __slots__ = ("arguments", "ended", "id", "index", "key", "name")
 
     def __init__(self, key: int | None, index: int, id: str, name: str) -> None:
         self.key = key
@@ -41,10 +42,13 @@ class _Call:
         self.id = id
         self.name = name
         self.arguments: list[str] = []
+        self.ended = False
 
     @property
     def whole(self) -> bool:
-        """Whether the arguments are complete JSON."""
+        """Whether nothing more can come: the dialect said so, or the arguments are complete JSON."""
+        if self.ended:
+            return True
         try:
             msgspec.json.decode("".join(self.arguments))
         except (msgspec.DecodeError, RecursionError):
@@ -98,6 +102,19 @@ class Calls:
         if self._open.whole:
             self._release(events)
 
+    def end(self, key: int, arguments: str, events: list[Event]) -> None:
+        """Nothing more comes of the call with this index; ``arguments`` are its own where no fragment brought any."""
+        call = self._by_key.pop(key, None)
+        if call is None:
+            return
+        call.ended = True
+        if not call.arguments:
+            call.arguments.append(arguments)
+            if call is self._open:
+                events.append(ToolDelta(call.index, arguments))
+        if call is self._open:
+            self._release(events)
+
     def close(self, events: list[Event]) -> None:
         """The answer is over: append what waits, and the end of every call."""
         while self._open is not None:
@@ -129,15 +146,20 @@ class Calls:
             events.append(ToolDelta(call.index, "".join(call.arguments)))
 
     def _release(self, events: list[Event]) -> None:
-        """End the open call, and give what waited behind it up to the next call that is not whole."""
-        while self._open is not None:
-            events.append(ToolEnd(self._open.index))
-            self._open = None
-            while self._waiting and self._open is None:
-                waiting = self._waiting.pop(0)
-                if isinstance(waiting, _Call):
-                    self._start(waiting, events)
-                else:
-                    events.append(waiting)
-            if not self._waiting:
+        """End the open call, and give what waited behind it up to the next call of which more may come."""
+        open_: _Call | None = self._open
+        while open_ is not None:
+            events.append(ToolEnd(open_.index))
+            open_ = self._open = self._next(events)
+            if open_ is not None and not (open_.ended or (self._waiting and open_.whole)):
                 return
+
+    def _next(self, events: list[Event]) -> _Call | None:
+        """Give what waits up to the next call, and begin that."""
+        while self._waiting:
+            waiting = self._waiting.pop(0)
+            if isinstance(waiting, _Call):
+                self._start(waiting, events)
+                return waiting
+            events.append(waiting)
+        return None
