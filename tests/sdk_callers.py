@@ -113,10 +113,8 @@ class OpenAICaller:
         return [{"role": "user", "content": parts}]
 
     def results(self, told: Told, texts: Iterable[str]) -> list[Any]:
-        calls = told.turn["tool_calls"] if isinstance(told.turn, dict) else told.turn.tool_calls
-        ids = [call["id"] if isinstance(call, dict) else call.id for call in calls]
-        pairs = zip(ids, texts, strict=True)
-        return [{"role": "tool", "tool_call_id": id, "content": text} for id, text in pairs]
+        pairs = zip(told.turn["tool_calls"], texts, strict=True)
+        return [{"role": "tool", "tool_call_id": call["id"], "content": text} for call, text in pairs]
 
     def ask(
         self, manner: str, model: str, messages: list[Any], *, tools: Any = (), schema: Any = None, think: bool = False
@@ -186,9 +184,18 @@ def _from_completion(completion: Any) -> Told:
         calls,
         choice.finish_reason,
         _openai_usage(completion.usage),
-        message,
+        _openai_turn(message),
         getattr(message, "parsed", None),
     )
+
+
+def _openai_turn(message: Any) -> dict[str, Any]:
+    """Return a message as it can be given back: without what only the SDK has put into it."""
+    turn: dict[str, Any] = message.model_dump(exclude={"parsed"}, exclude_none=True)
+    for call in turn.get("tool_calls", ()):
+        call["function"].pop("parsed_arguments", None)
+        call.pop("index", None)
+    return turn
 
 
 def _openai_usage(usage: Any) -> tuple[int, int]:

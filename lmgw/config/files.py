@@ -50,6 +50,9 @@ class Reader:
         except OSError as error:
             self._refuse(name, _unreadable(error))
             return None
+        if not content.strip():  # a reload that met an editor's truncation must not drop every tier
+            self._refuse(name, "the file is empty: it may be in the middle of being written; a comment is enough")
+            return None
         self._sum.update(b"%s\0%d\0%s" % (os.fsencode(name), len(content), content))
         try:
             return parse(content)

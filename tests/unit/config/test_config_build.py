@@ -26,8 +26,8 @@ model = "m3"
 """
 
 
-def test_an_empty_file_is_a_gateway_that_says_so(load_text) -> None:
-    config = load_text("")
+def test_a_file_without_any_key_is_a_gateway_that_says_so(load_text) -> None:
+    config = load_text("# nothing")
     assert config.gateway == Gateway()
     assert config.tiers == {}
     assert config.profiles == {"default": Profile("default", mode=Mode.REPLY, unknown_model="fallback")}

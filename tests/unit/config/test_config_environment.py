@@ -210,7 +210,7 @@ def test_hosts_of_the_environment_go_over_the_files(load_text) -> None:
 
 
 def test_a_bad_host_of_the_environment_is_refused_by_its_variable(problems_of) -> None:
-    (problem,) = problems_of("", {"LMG_ADMIN_HOST": "http://x"})
+    (problem,) = problems_of("# nothing", {"LMG_ADMIN_HOST": "http://x"})
     assert problem.startswith("$LMG_ADMIN_HOST: expected an IP address of this machine")
 
 

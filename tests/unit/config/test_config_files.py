@@ -245,7 +245,7 @@ def test_the_fingerprint_is_seven_hex_digits_over_all_files(files) -> None:
     assert files.load().fingerprint in seen
     for name, content in (
         ("config.toml", MAIN + "# a comment"),
-        ("conf.d/10.toml", ""),
+        ("conf.d/10.toml", "# nothing"),
         ("profiles/x.toml", 'classifier = "first"'),
     ):
         files.write(name, content)

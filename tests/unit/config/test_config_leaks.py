@@ -154,7 +154,7 @@ def test_a_key_that_an_overlay_hides_is_found(files) -> None:
 
 
 def test_a_key_in_a_profiles_file_is_found_and_names_no_profile_by_it(files) -> None:
-    files.write("config.toml", "")
+    files.write("config.toml", "# nothing")
     files.write("profiles/x.toml", f'name = "{KEY}"\nmode = "reply"')
     assert files.problems() == (f"profiles/x.toml: profiles[***].name: {ANYWHERE}",)
 

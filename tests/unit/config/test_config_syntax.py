@@ -102,7 +102,7 @@ def test_a_directory_in_place_of_a_file_is_told(files) -> None:
 
 
 def test_a_file_in_place_of_a_directory_is_told(files) -> None:
-    files.write("config.toml", "")
+    files.write("config.toml", "# nothing")
     files.write("conf.d", "")
     assert files.problems() == ("conf.d: not a directory",)
 
@@ -121,3 +121,11 @@ def nobody():
 def test_a_file_that_may_not_be_read_is_told(files, nobody, monkeypatch) -> None:
     monkeypatch.setattr(files, "path", "/etc/shadow")
     assert "may not read it" in files.problems()[0]
+
+
+def test_an_empty_file_is_refused_for_it_may_be_half_written(files) -> None:
+    for name in ("config.toml", "conf.d/10.toml"):
+        files.write("config.toml", "# nothing")
+        files.write(name, " \n")
+        (problem,) = files.problems()
+        assert problem.startswith(f"{name}: the file is empty")
