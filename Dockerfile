@@ -5,7 +5,9 @@
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -e ANTHROPIC_API_KEY \
 #     -p 8080:8080 -p 127.0.0.1:8081:8081 -v /etc/lm-gateway:/etc/lm-gateway:ro --stop-timeout 45 lmgw
 #
-# It logs to stdout, writes no file, is never root. docker kill -s HUP reloads /etc/lm-gateway.
+# It logs to stdout, writes no file, never serves as root. docker kill -s HUP reloads /etc/lm-gateway.
+# Keys may also stand in a file: -v ./.env:/run/lmgw/.env:ro. If only root may read it, start as root (--user 0:0) with
+# --cap-add SETUID --cap-add SETGID: the entrypoint reads it and becomes the service's user. See stacks/claw-router.
 
 ARG PYTHON=3.13
 
@@ -40,4 +42,4 @@ WORKDIR /
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["lmgw", "healthcheck"]
-ENTRYPOINT ["twistd", "-n", "--pidfile=", "lmgw"]
+ENTRYPOINT ["python", "-P", "-m", "lmgw.entrypoint"]

@@ -1,5 +1,6 @@
 # make run   the gateway on its demo provider: no keys, no network
 # make test  everything: builds the wheel, installs it, runs all tests against it
+# make docs  docs/configuration.md and the JSON Schema, anew from lmgw/config/schema.py
 # Needed: make, and Python 3.11 or newer with its venv module (Debian: python3-venv).
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := setup.cfg pyproject.toml MANIFEST.in $(wildcard README.md) \
 	$(shell find lmgw twisted_plugins ! -path '*/__pycache__*' ! -name dropin.cache)
 
-.PHONY: run test lint wheel sdist lock clean
+.PHONY: run test lint docs wheel sdist lock clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= lmgw --demo
@@ -22,6 +23,11 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What is written from the configuration's schema; a test holds the committed files to it.
+docs: $(VENV)/.installed
+	$(BIN)/python -m lmgw.config.document > docs/configuration.md
+	$(BIN)/python -m lmgw.config.jsonschema > etc/lm-gateway/config.schema.json
 
 wheel: dist/.wheel
 

@@ -117,7 +117,7 @@ def gateway(upstream: int, folder: Path) -> Iterator[tuple[subprocess.Popen[byte
         [twistd, "-n", "--pidfile=", "lmgw", "--config", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        while not _healthy(client):
+        while not healthy(client):
             if process.poll() is not None:
                 raise SystemExit(f"twistd lmgw ended with {process.returncode}")
         yield process, client, time.monotonic() - started
@@ -126,7 +126,7 @@ def gateway(upstream: int, folder: Path) -> Iterator[tuple[subprocess.Popen[byte
         process.wait()
 
 
-def _healthy(port: int) -> bool:
+def healthy(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as peer:
             peer.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -115,7 +115,10 @@ class HeadTooLarge(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """A limit of ours was reached; says when to come back."""
+    """A limit of ours was reached; says when to come back.
+
+    :ivar scope: whose limit: ``ip``, ``profile``, ``client`` or ``queue``.
+    """
 
     status = 429
     code = "rate_limit_exceeded"
@@ -125,6 +128,7 @@ class RateLimited(GatewayError):
         if limit is not None:
             headers += [("x-ratelimit-limit", str(limit)), ("x-ratelimit-policy", f"{limit};w=60")]
         super().__init__(message, headers=tuple(headers))
+        self.scope = scope
 
 
 class UpstreamFailed(GatewayError):

@@ -21,6 +21,10 @@ class Secret:
         """Return the value itself."""
         return self._value
 
+    def redact(self, text: str) -> str:
+        """Return ``text`` without the value: a provider may repeat the key that it refuses."""
+        return text.replace(self._value, "***") if self._value else text
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented

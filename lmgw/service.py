@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from lmgw.config.loader import load
 from lmgw.config.snapshot import Config
 from lmgw.gateway.engine import Engine
+from lmgw.gateway.recording import by_logger
 from lmgw.listeners import ListenError, Listeners, addresses
 from lmgw.logs import Logs
 from lmgw.notify import Notifier
@@ -47,6 +48,12 @@ class Servant(Protocol):
     @property
     def in_flight(self) -> int:
         """How many requests are being served."""
+
+    def reopen(self) -> None:
+        """Open the files again that it appends to."""
+
+    def mark(self, kind: str, text: str) -> None:
+        """Note that something changed, for whoever looks at plots."""
 
     def cut(self) -> None:
         """Abort everything in flight."""
@@ -79,7 +86,7 @@ def build(reactor: Any, path: str, environ: Mapping[str, str], logs: Logs | None
             logs.configure(config.gateway.log_level, config.gateway.log_format)
 
     apply(config)
-    engine = Engine(reactor, time.time, random.random)
+    engine = Engine(reactor, time.time, random.random, by_logger if logs is None else logs.request)
     engine.adopt(engine.prepare(config))
     sites: dict[str, Any] = {"client": client_site(engine, reactor)}
     listeners = Listeners(reactor, sites)
@@ -87,10 +94,7 @@ def build(reactor: Any, path: str, environ: Mapping[str, str], logs: Logs | None
         lambda: load(path, environ), config, engine, listeners, apply, lambda: datetime.now().astimezone()
     )
     service = GatewayService(reactor, engine, sites, listeners, reloader, Notifier(environ, os.getpid()), logs)
-    started = reactor.seconds()
-    operations = GatewayOperations(
-        reloader, service.reload, lambda: engine.draining, lambda: reactor.seconds() - started
-    )
+    operations = GatewayOperations(engine, reloader, service.reload)
     sites["admin"] = admin_site(operations, reactor)
     _now(listeners.change(addresses(config.gateway)))
     return service
@@ -169,6 +173,7 @@ class GatewayService(Service):
             watchdog = LoopingCall(self._notifier.alive)
             watchdog.clock = self._reactor
             watchdog.start(self._notifier.watchdog_s)
+        self._engine.reopen()
         self._notifier.ready(self._status())
         self._log.info("ready")
 
@@ -179,12 +184,13 @@ class GatewayService(Service):
     # --- reloading -------------------------------------------------------------------------------------------
 
     def _hangup(self) -> None:
-        """Reload, and open the log again: whoever rotates it sends the same signal."""
+        """Reload, and open the logs again: whoever rotates them sends the same signal."""
         if self._logs is not None:
             try:
                 self._logs.reopen()
             except OSError as error:
                 self._log.error("cannot open the log again: {error}", error=error)
+        self._engine.reopen()
         self.reload()
 
     def reload(self) -> Deferred[ReloadResult]:
@@ -196,6 +202,7 @@ class GatewayService(Service):
         return self._reloader.reload().addCallback(self._reloaded)
 
     def _reloaded(self, result: ReloadResult) -> ReloadResult:
+        self._engine.mark("reload", result.summary)
         self._notifier.ready(result.summary if result.problems else self._status())
         return result
 

@@ -99,6 +99,7 @@ def _hear_openai(request: dict[str, Any]) -> Heard:
         turns,
         {} if choice == "none" else tools,
         forced=choice["function"]["name"] if isinstance(choice, dict) else None,
+        must_call=choice == "required",
         schema=(wanted.get("json_schema") or {}).get("schema"),
         json_object=wanted.get("type") == "json_object",
         think=request.get("reasoning_effort") not in (None, "none"),
@@ -208,6 +209,8 @@ def _hear_anthropic(request: dict[str, Any]) -> Heard:
         turns,
         {} if choice.get("type") == "none" else tools,
         forced=choice.get("name"),
+        must_call=choice.get("type") == "any",
+        json_object="JSON object" in json.dumps(request.get("system", "")),
         schema=((request.get("output_config") or {}).get("format") or {}).get("schema"),
         think=(request.get("thinking") or {}).get("type") in ("enabled", "adaptive"),
     )

@@ -4,7 +4,7 @@ It answers ``Hello from the fake.``, unless the end of the conversation asks for
 
 - results of tools: the text repeats them, each behind the call that it belongs to;
 - ``use the tool``: a call of the first tool; ``use all tools``: text, and three calls at once (the first tool twice);
-- a tool that must be called, or a JSON Schema: arguments or text that fit the schema;
+- a tool that must be called (the last, if it may be any), or a JSON Schema: arguments or text that fit the schema;
 - pictures: the text says of what kind and how large they are.
 
 It thinks first where the request switches that on.
@@ -55,11 +55,12 @@ class Turn:
 
 @dataclass
 class Heard:
-    """A request; ``tools`` are names and schemas, ``forced`` is the tool that must be called."""
+    """A request; ``tools`` are names and schemas, ``forced`` is the tool that must be called, ``must_call`` any."""
 
     turns: list[Turn]
     tools: dict[str, Any]
     forced: str | None = None
+    must_call: bool = False
     schema: dict[str, Any] | None = None
     json_object: bool = False
     think: bool = False
@@ -93,13 +94,15 @@ def _answer(heard: Heard, new: list[Turn], calls: list[Call]) -> Said:
     names = list(heard.tools)
     if heard.forced is not None:
         return Said(calls=[Call(None, heard.forced, example(heard.tools[heard.forced]))])
-    if results:
+    if results and not heard.must_call:
         return Said("; ".join(f"{_called(id, at, calls)} = {text}" for at, (id, text) in enumerate(results)))
     if names and "use all tools" in asked:
         wanted = [(names[0], ARGUMENTS), (names[-1], ARGUMENTS), (names[0], OTHER_ARGUMENTS)]
         return Said(LEAD, [Call(None, *call) for call in wanted])
     if names and "use the tool" in asked:
         return Said(calls=[Call(None, names[0], ARGUMENTS)])
+    if heard.must_call:
+        return Said(calls=[Call(None, names[-1], example(heard.tools[names[-1]]))])
     if pictures:
         return Said(f"I see {' and '.join(pictures)}.")
     if heard.schema is not None:

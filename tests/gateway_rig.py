@@ -136,7 +136,7 @@ class Gateway:
         await self.port.stopListening()
         self.port.factory.cut()
         assert self.engine.in_flight == 0, "requests left in flight"
-        assert CANARY not in repr((self.engine.current, *self.engine.ring)), "a key in a repr"
+        assert CANARY not in repr((self.engine.current, *self.engine.books.ring)), "a key in a repr"
         await self.engine.close()
 
     async def open(
@@ -171,4 +171,4 @@ class Gateway:
     @property
     def last(self) -> Any:
         """The record of the request that ended last."""
-        return next(iter(self.engine.ring))
+        return next(iter(self.engine.books.ring))

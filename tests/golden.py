@@ -1,9 +1,9 @@
 """The golden cases of ``tests/fixtures/cases``, and what their checks mean.
 
-A case is one JSON file: ``kind`` (``request``, ``answer``, ``error``, ``stream``, ``finish``), the two dialects, what
-goes in, and ``checks``: lists of a name, a JSON Pointer (RFC 6901; ``-`` is the last element) and arguments. Each check
-is one function here, of the same name, taking the value found (:data:`MISSING` where there is none), its arguments and
-the whole document.
+A case is one JSON file: ``kind`` (``request``, ``answer``, ``error``, ``stream``, ``finish``; ``local`` is what the
+gateway answers by itself), the two dialects, what goes in, and ``checks``: lists of a name, a JSON Pointer (RFC 6901;
+``-`` is the last element) and arguments. Each check is one function here, of the same name, taking the value found
+(:data:`MISSING` where there is none), its arguments and the whole document.
 """
 
 from __future__ import annotations
@@ -35,6 +35,26 @@ def load(kind: str) -> dict[str, dict[str, Any]]:
     """Return the cases of one kind by their names."""
     cases = {path.stem: json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))}
     return {name: case for name, case in cases.items() if case["kind"] == kind}
+
+
+def answer_of(dialect: str, reason: str, tools: bool) -> dict[str, Any]:
+    """A whole answer of an upstream that ended so, with a call in it or without."""
+    function = {"name": "f", "arguments": "{}"}
+    if dialect == "openai":
+        calls = {"tool_calls": [{"id": "1", "type": "function", "function": function}]} if tools else {}
+        message = {"role": "assistant", "content": "a", **calls}
+        return {"id": "c", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": reason}]}
+    if dialect == "ollama":
+        calls = {"tool_calls": [{"function": {"name": "f", "arguments": {}}}]} if tools else {}
+        return {
+            "model": "m",
+            "message": {"role": "assistant", "content": "a", **calls},
+            "done": True,
+            "done_reason": reason,
+        }
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    content = [{"type": "text", "text": "a"}]
+    return {"id": "m", "type": "message", "model": "m", "content": content, "stop_reason": reason, "usage": usage}
 
 
 def problems(document: Any, checks: list[list[Any]]) -> list[str]:

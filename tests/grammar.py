@@ -287,6 +287,147 @@ class _Anthropic:
         self.state = "over"
 
 
+def responses(raw: bytes) -> Told:
+    """Read a stream of the Responses API. ``items`` are the output; ``status`` is the response's at its end."""
+    return _Responses().read(raw)
+
+
+class _Responses:
+    ENDS = ("completed", "incomplete", "failed")
+    #: By item type: the events that fill it, and the key of its text in the last of them.
+    FILLS = {
+        "message": ("response.output_text", "text"),
+        "reasoning": ("response.reasoning_summary_text", "text"),
+        "function_call": ("response.function_call_arguments", "arguments"),
+        "custom_tool_call": ("response.custom_tool_call_input", "input"),
+    }
+    PARTS = {"message": "response.content_part", "reasoning": "response.reasoning_summary_part"}
+    KEYS = {
+        *("id", "object", "created_at", "status", "model", "output", "parallel_tool_calls", "tool_choice", "tools"),
+        *("usage", "error", "incomplete_details", "instructions", "metadata", "temperature", "top_p", "text", "store"),
+        *("reasoning", "max_output_tokens", "previous_response_id"),
+    }
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.count = 0
+        self.response: dict[str, Any] | None = None
+        self.open: dict[str, Any] | None = None
+        self.text: str | None = None  # of the open part
+        self.told: Told = {"text": "", "reasoning": "", "tool_calls": [], "items": [], "status": None, "error": None}
+        self.told["usage"] = None
+
+    def read(self, raw: bytes) -> Told:
+        told, faults = self.told, self.faults
+        for name, data in sse(raw, faults):
+            event = json.loads(data)  # a [DONE] is no JSON
+            faults.unless(name == event["type"], f"event {name} carries {event['type']}")
+            faults.unless(event["sequence_number"] == self.count, f"event {event['sequence_number']} is {self.count}")
+            self.count += 1
+            faults.unless(told["status"] not in self.ENDS, f"{name} after the end")
+            faults.unless(name == "response.created" or self.response, f"{name} before response.created")
+            faults.unless(not told["error"] or name == "response.failed", "something after the error")
+            self.event(event)
+        faults.unless(told["status"] in self.ENDS, "no last event")
+        faults.unless((told["status"] == "failed") == (told["error"] is not None), "an error, and a regular end")
+        return faults.close(told)
+
+    def event(self, event: dict[str, Any]) -> None:
+        kind = event["type"]
+        if kind == "error":
+            fine = {"code", "message", "param"} <= event.keys() and event["error"]["message"] == event["message"]
+            self.faults.unless(fine, "an error without code, message or param")
+            self.told["error"] = event["error"]
+        elif "response" in event:
+            self.lifecycle(kind.removeprefix("response."), event["response"])
+        elif kind == "response.output_item.added":
+            self.added(event)
+        elif self.open is None or event["output_index"] != len(self.told["items"]):
+            self.faults.append(f"{kind} for an item that is not open")
+        elif kind == "response.output_item.done":
+            self.done(event["item"])
+        else:
+            self.filled(kind, event)
+
+    def lifecycle(self, kind: str, response: dict[str, Any]) -> None:
+        told, faults = self.told, self.faults
+        faults.unless(response.keys() >= self.KEYS, f"the response lacks {self.KEYS - response.keys()}")
+        faults.unless(response["object"] == "response" and isinstance(response["created_at"], int), "its shape")
+        fixed = {key: response[key] for key in ("id", "created_at", "model", "tools", "instructions", "tool_choice")}
+        faults.unless(self.response in (None, fixed), f"the response changes: {self.response} and {fixed}")
+        status = "in_progress" if kind == "created" else kind
+        faults.unless(response["status"] == status, f"{kind} with status {response['status']}")
+        if kind in ("created", "in_progress"):
+            faults.unless((self.response is None) == (kind == "created") and not told["items"], f"{kind} out of place")
+            faults.unless(response["output"] == [], f"{kind} with output")
+        else:
+            faults.unless(kind in self.ENDS, f"unknown end {kind}")
+            self.end(kind, response)
+        self.response = fixed
+        told["status"] = response["status"]
+
+    def end(self, kind: str, response: dict[str, Any]) -> None:
+        told, faults = self.told, self.faults
+        faults.unless((kind == "incomplete") == bool(response["incomplete_details"]), "incomplete without a reason")
+        faults.unless((kind == "failed") == bool(response["error"]), "failed without an error")
+        faults.unless(self.open is None or kind == "failed", "an item that was not done")
+        output = response["output"]
+        faults.unless(output[: len(told["items"])] == told["items"], "another output than was told")
+        faults.unless(len(output) - len(told["items"]) == bool(self.open), "more or less output than was told")
+        told["reason"] = (response["incomplete_details"] or {}).get("reason")
+        told["usage"] = response["usage"]
+
+    def added(self, event: dict[str, Any]) -> None:
+        item = event["item"]
+        self.faults.unless(self.open is None, "an item begins inside another")
+        self.faults.unless(event["output_index"] == len(self.told["items"]), "items are not counted from 0")
+        self.faults.unless(item["id"] not in [told["id"] for told in self.told["items"]], "two items with one id")
+        empty = [item.get(key) for key in ("content", "summary", "arguments", "input")]
+        self.faults.unless(not any(empty), "an item that is not empty when it is added")
+        self.open = item
+        self.text = None if item["type"] in self.PARTS else ""
+
+    def filled(self, kind: str, event: dict[str, Any]) -> None:
+        item, faults = self.open or {}, self.faults
+        faults.unless(event["item_id"] == item["id"], f"{kind} for another item")
+        part = self.PARTS.get(item["type"])
+        if part is not None:
+            place = "content_index" if item["type"] == "message" else "summary_index"
+            faults.unless(event.get(place) == 0, f"{kind} without its {place}")
+        prefix, key = self.FILLS[item["type"]]
+        if kind == f"{part}.added":
+            faults.unless(self.text is None and event["part"]["text"] == "", "a part that is not new or not empty")
+            self.text = ""
+            return
+        faults.unless(self.text is not None, f"{kind} before its part")
+        if kind == f"{prefix}.delta":
+            self.text = (self.text or "") + event["delta"]
+        elif kind == f"{prefix}.done":
+            faults.unless(event[key] == self.text, f"{kind} says other than its deltas")
+        else:
+            faults.unless(kind == f"{part}.done" and event["part"]["text"] == self.text, f"{kind} in a {item['type']}")
+
+    def done(self, item: dict[str, Any]) -> None:
+        told, faults, added = self.told, self.faults, self.open or {}
+        self.open = None
+        told["items"].append(item)
+        same = ("id", "type", "call_id", "name", "namespace", "role")
+        faults.unless(all(item.get(key) == added.get(key) for key in same), "an item that changed its identity")
+        match item["type"]:
+            case "message":
+                (part,) = item["content"]
+                text = part["text"]
+                faults.unless(part["annotations"] == [] and part["type"] == "output_text", "the text's shape")
+                told["text"] += text
+            case "reasoning":
+                text = "".join(part["text"] for part in item["summary"]) if item["summary"] else None
+                told["reasoning"] += text or ""
+            case kind:
+                text = item[self.FILLS[kind][1]]
+                told["tool_calls"].append({"id": item["call_id"], "name": item["name"], "arguments": text})
+        faults.unless(text == self.text, "an item that ends with other content than was told")
+
+
 def ollama(raw: bytes, generate: bool = False) -> Told:
     """Read a stream of ``/api/chat``, or of ``/api/generate``."""
     faults = Faults()
@@ -342,4 +483,6 @@ def check(dialect: str, raw: bytes, include_usage: bool = False) -> Told:
         return openai(raw, include_usage)
     if dialect == "anthropic":
         return anthropic(raw)
+    if dialect == "responses":
+        return responses(raw)
     return ollama(raw, generate=dialect == "ollama_generate")

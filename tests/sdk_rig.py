@@ -23,7 +23,7 @@ from typing import Any
 import fake_answers
 import pytest_twisted
 from canary import CANARY
-from fakes import FakeConnection, FakeUpstream, Received, Stream, Whole
+from fakes import Answer, FakeConnection, FakeUpstream, Received, Stream, Whole
 from gateway_rig import Gateway
 from sdk_callers import CLIENT_KEY, AnthropicCaller, Caller, OllamaCaller, OpenAICaller
 from twisted.internet.defer import Deferred
@@ -83,6 +83,25 @@ name = "sdk"
 key_env = "CLIENT_KEY"
 profile = "default"
 """
+#: How a stream begins in each dialect, up to its first word.
+HALVES = {
+    "openai": b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
+    b'"delta":{"role":"assistant","content":"half"}}]}\n\n',
+    "anthropic": b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message",'
+    b'"role":"assistant","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+    b'"content_block":{"type":"text","text":""}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    b'"delta":{"type":"text_delta","text":"half"}}\n\n',
+    "ollama": b'{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant","content":"half"},'
+    b'"done":false}\n',
+}
+#: What each sends where something goes wrong in the middle.
+ERRORS = {
+    "openai": b'data: {"error":{"message":"boom","type":"server_error","param":null,"code":null}}\n\n',
+    "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"boom"}}\n\n',
+    "ollama": b'{"error":"boom"}\n',
+}
 ENVIRON = {"UP_KEY": CANARY, "CLIENT_KEY": CLIENT_KEY}
 
 
@@ -99,13 +118,28 @@ class Bench:
         """The body of what the provider was asked last."""
         return json.loads(self.upstream.requests[-1].body)
 
+    @contextmanager
+    def answering(self, script: Answer) -> Iterator[None]:
+        """Let the provider answer everything like this."""
+        self.upstream.default, default = lambda connection, request: script(connection), self.upstream.default
+        yield
+        self.upstream.default = default
+
+    @contextmanager
+    def configured(self, line: str, more: str) -> Iterator[None]:
+        """Let the configuration say ``more`` after each such ``line``."""
+        text = self.gateway.path.read_text()
+        self.gateway.reload(text.replace(line, f"{line}\n{more}"))
+        yield
+        self.gateway.reload(text)
+
 
 @contextmanager
-def sdk_bench(folder: Path, config: str = CONFIG) -> Iterator[Bench]:
+def sdk_bench(folder: Path) -> Iterator[Bench]:
     """Start everything, and stop it again."""
     upstream = _wait(FakeUpstream.start())
     upstream.default = answer_strictly
-    gateway = _wait(Gateway.start(folder, config.format(url=upstream.url), ENVIRON))
+    gateway = _wait(Gateway.start(folder, CONFIG.format(url=upstream.url), ENVIRON))
     callers = {kind.name: kind(gateway.url) for kind in (OpenAICaller, AnthropicCaller, OllamaCaller)}
     yield Bench(upstream, gateway, callers)
     for caller in callers.values():
@@ -121,6 +155,15 @@ def _wait(coroutine: Any) -> Any:
 def in_thread(call: Callable[..., Any], *arguments: Any, **options: Any) -> Deferred[Any]:
     """Call what blocks without blocking the gateway, which runs in this process too."""
     return deferToThread(call, *arguments, **options)
+
+
+def broken_off(dialect: str, *, error: bool, half: bool = True) -> Stream:
+    """Return a stream that breaks off after its first word (or before): with an error in it, else without a word."""
+    content_type = "application/x-ndjson" if dialect == "ollama" else "text/event-stream"
+    script = Stream(content_type, first=(HALVES[dialect] if half else b"") + (ERRORS[dialect] if error else b""))
+    if not error:
+        script.begun.addCallback(lambda _: script.close())
+    return script
 
 
 def answer_strictly(connection: FakeConnection, request: Received) -> None:

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lmgw.config.snapshot import Config, Gateway
+from lmgw.errors import GatewayError
 from lmgw.gateway.inbound import Inbound, Sink
 
 JSON_HEADERS = [(b"Content-Type", b"application/json")]
@@ -62,6 +63,7 @@ class FakeEngine:
         self.listed: list[tuple[str, str | None, Inbound]] = []
         self.reply: Callable[[Inbound, Sink], None] | None = None
         self.trouble: Exception | None = None
+        self.busy: GatewayError | None = None
         self.flow = FakeFlow()
 
     @property
@@ -77,6 +79,10 @@ class FakeEngine:
     def configure(self, **gateway: Any) -> None:
         """Change settings, as a reload does."""
         self.current = replace_config(**gateway)
+
+    def refusal(self) -> GatewayError | None:
+        """Turn away whoever comes while ``busy`` says why."""
+        return self.busy
 
     def handle(self, inbound: Inbound, sink: Sink) -> None:
         """Keep the request."""

@@ -238,6 +238,14 @@ BACKEND = table(
         providers=_OPENAI,
     ),
     Key(
+        "responses",
+        Kind.CHOICE,
+        "How callers of the Responses API are served: `native` passes their requests on, `translate` asks in Chat "
+        "Completions; `auto`: the former for api.openai.com. A 404 to `native` means `translate` until a reload.",
+        allowed=("auto", "native", "translate"),
+        providers=_OPENAI,
+    ),
+    Key(
         "echo_reasoning",
         Kind.BOOL,
         "Send `reasoning_content` back on assistant turns (DeepSeek wants it).",

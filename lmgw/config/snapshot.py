@@ -106,6 +106,7 @@ class Backend:
     keep_alive: int | str | None = None
     stream_usage: bool = True
     max_tokens_field: str = "auto"
+    responses: str = "auto"
     echo_reasoning: bool = False
     repair_tool_calls: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -84,7 +84,7 @@ def _choice(value: Any, key: Key) -> str:
 def _keep_alive(value: Any, key: Key) -> int | str:
     if type(value) is int and abs(value) <= LARGEST:
         return value
-    if isinstance(value, str) and _DURATION.fullmatch(value):
+    if isinstance(value, str) and DURATION.fullmatch(value):
         return value
     raise Refused('expected seconds as a number (-1 = for ever), or a duration such as "30m"')
 
@@ -113,11 +113,11 @@ def _is_json(value: Any) -> bool:
 
 # --- names ---------------------------------------------------------------------------------------------------
 
-_NAME = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_FIELD = re.compile(r"[!-~](?:[\t -~]*[!-~])?")  # RFC 9110, 5.5, without its obsolete octets
-_DURATION = re.compile(r"-?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|-?0")  # Go's time.ParseDuration
+NAME = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
+ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+FIELD = re.compile(r"[!-~](?:[\t -~]*[!-~])?")  # RFC 9110, 5.5, without its obsolete octets
+DURATION = re.compile(r"-?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|-?0")  # Go's time.ParseDuration
 
 #: Headers that carry keys, whoever sends them.
 _SECRET_HEADERS = frozenset(
@@ -129,7 +129,7 @@ _HOP_BY_HOP = ("connection", "keep-alive", "proxy-connection", "te", "trailer", 
 
 
 def _name(value: Any, key: Key) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not NAME.fullmatch(value):
         raise expected("a name of 1 to 128 printable ASCII characters (it stands in response headers)", value)
     return value
 
@@ -141,7 +141,7 @@ def _label(value: Any, key: Key) -> str:
 
 
 def _env(value: Any, key: Key) -> str:
-    if not isinstance(value, str) or not _ENV.fullmatch(value):
+    if not isinstance(value, str) or not ENV.fullmatch(value):
         raise expected("the name of an environment variable (letters, digits, _), not a value", value)
     return value
 
@@ -153,7 +153,7 @@ def _sha256(value: Any, key: Key) -> str:
 
 
 def _kept_header(value: Any, key: Key) -> str:
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+    if not isinstance(value, str) or not TOKEN.fullmatch(value):
         raise expected("the name of a header", value)
     if value.lower() in _SECRET_HEADERS:
         raise Refused("this header carries keys, and would be kept in the traffic log: name another")
@@ -161,7 +161,7 @@ def _kept_header(value: Any, key: Key) -> str:
 
 
 def _sent_header(value: Any, key: Key) -> str:
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+    if not isinstance(value, str) or not TOKEN.fullmatch(value):
         raise expected("the name of a header", value)
     if value.lower() in _SECRET_HEADERS:
         raise Refused("this header carries keys: the gateway sets it, from api_key_env")
@@ -171,7 +171,7 @@ def _sent_header(value: Any, key: Key) -> str:
 
 
 def _header_value(value: Any, key: Key) -> str:
-    if not isinstance(value, str) or not _FIELD.fullmatch(value):
+    if not isinstance(value, str) or not FIELD.fullmatch(value):
         raise expected("printable ASCII text for a header", value)
     return value
 

@@ -20,12 +20,16 @@ class Doorman:
 
     Keys are looked up by their SHA-256 digest, so what the time of a look-up tells is about a digest that a caller
     cannot steer, never about a key.
+
+    :ivar clients: every client of the configuration by its name, with a key or without.
     """
 
-    __slots__ = ("_by_digest", "_stranger")
+    __slots__ = ("_by_digest", "_stranger", "clients")
 
     def __init__(self, config: Config) -> None:
-        self._by_digest = {client.key_sha256: _known(client) for client in config.clients if client.key_sha256}
+        known = [(client.key_sha256, _known(client)) for client in config.clients]
+        self._by_digest = {digest: identity for digest, identity in known if digest}
+        self.clients = {identity.name: identity for _, identity in known}
         self._stranger: Identity | None = None
         if not config.auth_required:
             self._stranger = Identity(None, DEFAULT_PROFILE, None, None, "", False)

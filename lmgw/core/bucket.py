@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
+
+#: Seconds after which any bucket that nobody takes from is full again: the burst is half a minute's requests, and
+#: never less than one.
+REFILL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,40 +20,50 @@ class Refusal:
 
 
 class Buckets:
-    """One bucket a key, all with the same rate; a bucket that has filled up again is forgotten.
+    """One bucket a key; one that has filled up again is forgotten.
 
-    ``capacity`` bounds how many keys are remembered: beyond it the least recently used is forgotten, so that memory is
-    bounded however many addresses come. Times are seconds of one clock, handed in.
+    A bucket is one number, the time at which it will be full (the generic cell rate algorithm, GCRA: the same answers
+    as counting tokens). They lie in two generations: what is used moves to the young one, which becomes the old one
+    after ``REFILL_S``, when all that was left in the old one is full. ``capacity`` bounds how many keys are remembered
+    however many come, those used last. Times are seconds of one clock, handed in.
     """
 
-    __slots__ = ("_buckets", "_capacity")
+    __slots__ = ("_half", "_old", "_since", "_young")
 
-    def __init__(self, capacity: int = 100_000) -> None:
-        self._capacity = capacity
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+    def __init__(self, capacity: int = 200_000) -> None:
+        self._half = max(1, capacity // 2)
+        self._young: dict[Hashable, float] = {}
+        self._old: dict[Hashable, float] = {}
+        self._since = -math.inf
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self._young) + len(self._old)
 
-    def take(self, key: str, rpm: int, now: float) -> Refusal | None:
+    def take(self, key: Hashable, rpm: int, now: float) -> Refusal | None:
         """Take one token of ``key`` at ``rpm`` (0 = no limit); returns a refusal where there is none."""
         if rpm <= 0:
             return None
-        burst = math.ceil(rpm / 2)
-        rate = rpm / 60
-        tokens, then = self._buckets.pop(key, (float(burst), now))
-        tokens = min(burst, tokens + (now - then) * rate)
-        allowed = tokens >= 1
-        self._buckets[key] = (tokens - 1 if allowed else tokens, now)
-        self._forget(burst / rate, now)
-        return None if allowed else Refusal(rpm, max(1, math.ceil((1 - tokens) / rate)))
+        self._age(now)
+        seconds = 60 / rpm
+        full = math.ceil(rpm / 2) * seconds
+        full_at = self._young.get(key)
+        if full_at is None:
+            full_at = self._old.pop(key, now)
+        # Clamped below for what the time has refilled, above for a limit that a reload has raised.
+        then = min(max(full_at, now), now + full) + seconds
+        wait_s = then - now - full
+        if wait_s > _TINY_S:
+            self._young[key] = then - seconds
+            return Refusal(rpm, max(1, math.ceil(wait_s - _TINY_S)))
+        self._young[key] = then
+        return None
 
-    def _forget(self, full_after_s: float, now: float) -> None:
-        """Drop what is too much, and the oldest entries that are full again: one step a call keeps up with arrivals."""
-        while len(self._buckets) > self._capacity:
-            self._buckets.popitem(last=False)
-        for _ in range(2):
-            key = next(iter(self._buckets))
-            if now - self._buckets[key][1] <= full_after_s:
-                return
-            del self._buckets[key]
+    def _age(self, now: float) -> None:
+        if now - self._since >= REFILL_S or len(self._young) >= self._half:
+            self._old = {} if now - self._since >= 2 * REFILL_S else self._young
+            self._young = {}
+            self._since = now
+
+
+#: Sums of floats miss by less than this, in seconds.
+_TINY_S = 1e-6

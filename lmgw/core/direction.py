@@ -101,7 +101,7 @@ class Direction:
                     return self._lead_on(rule.route_to)
             elif self._identity.may_use(rule.route_to):
                 tier = self._routes.tiers[rule.route_to]
-                return self._land(tier, f'a rule for label "{label.written}"', by_rule=True)
+                return self._land(tier, f'a rule for label "{label.written}"')
             else:
                 self._trace.skipped(
                     self._routes.tiers[rule.route_to], "a rule names it, the caller's key may not use it"
@@ -201,14 +201,13 @@ class Direction:
             self._trace.label = self._label.class_of(self.here.profile.class_prompts)
         return self._enter(None)
 
-    def _land(self, tier: Tier, why: str, *, by_rule: bool = False) -> Course:
-        """Begin with the tier that the label, a rule or the lack of both means."""
+    def _land(self, tier: Tier, why: str) -> Course:
+        """Begin with the tier that the label, a rule or the lack of both means; one off the ladder is kept."""
         ladder = self._usable()
         if self._size.prompt.tool_result and len(ladder) > 1 and tier.name == ladder[0].name:
             tier, why = ladder[1], f"{why}; with a tool's result never the first of the ladder"
         on_ladder = tier.name in self.here.rungs
-        kept = by_rule and not on_ladder
-        return self._course(tier, why, ladder=ladder, climbs=True, grows=on_ladder, kept=kept)
+        return self._course(tier, why, ladder=ladder, climbs=True, grows=on_ladder, kept=not on_ladder)
 
     def _default(self) -> tuple[Tier, str]:
         """Return the tier that the profile gives where nobody names one, and the words for it."""

@@ -9,6 +9,7 @@ from lmgw.core.ask import Ask
 from lmgw.core.candidates import Health
 from lmgw.core.identity import Identity
 from lmgw.core.plan import RouteSession
+from lmgw.core.record import Reason
 from lmgw.core.routes import Routes
 from lmgw.core.steps import (
     Admitted,
@@ -28,7 +29,6 @@ from lmgw.core.steps import (
     Step,
     Wait,
 )
-from lmgw.core.trace import Reason
 from lmgw.errors import GatewayError, Unavailable
 
 

@@ -10,6 +10,8 @@ from lmgw.core.steps import Measure
 
 #: What a message and an image cost besides their text, in tokens.
 TOKENS_A_MESSAGE, TOKENS_AN_IMAGE = 4, 1500
+#: UTF-8's; encoding megabytes only to measure them would hold the reactor.
+MOST_BYTES_A_CHARACTER = 4
 #: Counting goes on as far as this where no window is larger, so that an error can say how long the prompt is.
 COUNTED_AT_LEAST = 200_000
 
@@ -95,7 +97,7 @@ class PromptSize:
         """Whether the prompt's texts alone are small enough; a body may be mostly images."""
         if not self._text_looked_at:
             self._text_looked_at = True
-            size = sum(len(text.encode("utf-8", "surrogatepass")) for text in self.prompt.texts)
+            size = sum(len(text) * (1 if text.isascii() else MOST_BYTES_A_CHARACTER) for text in self.prompt.texts)
             self._atmost = min(self._atmost, _with_margin(size + self._overhead()))
         return self._atmost <= window
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum
 from typing import Generic, TypeVar
 
 Ticket = TypeVar("Ticket")
+
+#: How much the last service time counts in the average of the recent ones.
+_LAST = 1 / 8
+#: The longest wait that a refusal asks for, in seconds: SDKs ignore longer ones.
+_LONGEST_S = 60
 
 
 class Entry(Enum):
@@ -21,12 +27,14 @@ class Gate(Generic[Ticket]):
     """At most ``limit`` run at once; the highest priority goes first, and within it the clients take turns.
 
     A client's own requests keep their order. A flood of one client therefore costs another at most one turn.
+    Nobody is called up but by :meth:`admit`, which is due whenever one has left or the limit has changed.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float) -> None:
         self.limit = limit
         self.running = 0
         self.waiting = 0
+        self._service_s = 0.0
         # priority -> client -> its tickets; the clients stand in the order of their turns
         self._lines: dict[int, dict[str, deque[Ticket]]] = {}
 
@@ -36,7 +44,7 @@ class Gate(Generic[Ticket]):
 
     def arrive(self, ticket: Ticket, priority: int, client: str, max_waiting: int) -> Entry:
         """Take a request: it runs at once, waits, or is turned away where ``max_waiting`` wait already."""
-        if self.running < self.limit:
+        if self.is_free:
             self.running += 1
             return Entry.RUNS
         if self.waiting >= max_waiting:
@@ -45,10 +53,10 @@ class Gate(Generic[Ticket]):
         self.waiting += 1
         return Entry.WAITS
 
-    def leave(self) -> list[Ticket]:
-        """One that ran is done; returns who runs now."""
+    def leave(self, service_s: float) -> None:
+        """One that ran for ``service_s`` seconds is done."""
         self.running -= 1
-        return self._admit()
+        self._service_s += (service_s - self._service_s) * (_LAST if self._service_s else 1)
 
     def withdraw(self, ticket: Ticket, priority: int, client: str) -> None:
         """One that waits gives up."""
@@ -58,10 +66,23 @@ class Gate(Generic[Ticket]):
         if not line:
             self._forget(priority, client)
 
-    def resize(self, limit: int) -> list[Ticket]:
-        """Take a new limit; returns who runs now. A lower one takes effect as those that run leave."""
-        self.limit = limit
-        return self._admit()
+    def admit(self) -> list[Ticket]:
+        """Call up as many as there is room for; returns them, in the order of their turns."""
+        admitted = []
+        while self.running < self.limit and self._lines:
+            admitted.append(self._next())
+            self.running += 1
+        return admitted
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a request that comes now need not wait: there is room, and nobody is before it."""
+        return self.running < self.limit and not self.waiting
+
+    @property
+    def retry_after_s(self) -> int:
+        """Whole seconds until a place in a full line is likely to become free, at the pace of late."""
+        return min(_LONGEST_S, max(1, math.ceil(self._service_s / self.limit)))
 
     def position(self, ticket: Ticket, priority: int, client: str) -> int:
         """How many are served before this one if nobody else comes, plus one."""
@@ -73,13 +94,6 @@ class Gate(Generic[Ticket]):
             earlier = order.index(other) < order.index(client)
             ahead += min(len(line), turn + earlier) if other != client else turn
         return ahead + 1
-
-    def _admit(self) -> list[Ticket]:
-        admitted = []
-        while self.running < self.limit and self._lines:
-            admitted.append(self._next())
-            self.running += 1
-        return admitted
 
     def _next(self) -> Ticket:
         priority = max(self._lines)

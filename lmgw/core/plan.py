@@ -250,7 +250,8 @@ class RouteSession:
     def _send(self, tier: Tier, now: float, *, fresh: bool = False) -> Attempt:
         self._started = now
         direction = self._direction
-        messages = direction.here.profile.thinking_messages.get(tier.name) if self._ask.stream else None
+        streams = self._ask.stream and self._ask.operation == "chat"
+        messages = direction.here.profile.thinking_messages.get(tier.name) if streams else None
         return Attempt(
             tier,
             direction.judged and self._course.can_climb(now),

@@ -1,17 +1,25 @@
-"""The record of one finished request, the ring that keeps the last of them, and the counters since start."""
+"""The record of one finished request, the rings that keep the last of them, and the counters since start."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
+
+import msgspec
 
 from lmgw.core.usage import Tokens
 
+#: Who failed a request: its ``caller`` (malformed, no such model), the gateway's ``policy`` (key, permission, rate),
+#: a ``provider``, or the ``gateway`` itself (a bug, no room, a key that is not set, a shutdown).
+Fault = Literal["caller", "policy", "provider", "gateway"]
+FAULTS = get_args(Fault)
 
-@dataclass(frozen=True, slots=True)
-class TriedTier:
+#: What became of a request, for metrics: a closed set.
+OUTCOMES = ("success", "client_gone", *FAULTS)
+
+
+class TriedTier(msgspec.Struct, frozen=True, gc=False):
     """One attempt: ``status`` is the upstream's (0 = none came), ``latency_ms`` until it was decided."""
 
     tier: str
@@ -21,62 +29,148 @@ class TriedTier:
     latency_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One request from its arrival to its end; all ``_ms`` are milliseconds, ``timestamp`` seconds since the epoch."""
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """Why a tier was chosen, or skipped; ``why`` reads on from "chosen: " or "skipped: "."""
+
+    tier: str
+    chosen: bool
+    why: str
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """A piece of a request's time, both ends in milliseconds since it was received.
+
+    :ivar what: ``body`` (read from the client), ``auth`` (key and limits), ``queued``, ``counting``, ``classifying``,
+        ``retrying`` (the pause before a retry) or ``attempt``.
+    :ivar tier: whose queue, classifier or attempt it was; empty for the others.
+    """
+
+    what: str
+    tier: str
+    start_ms: float
+    end_ms: float
+
+
+class Discarded(msgspec.Struct, frozen=True, gc=False):
+    """An answer that was paid for and not used: it was not sufficient, or broke before it was shown."""
+
+    tier: str
+    backend: str
+    tokens: Tokens
+    cost_usd: float | None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request from its arrival to its end; all ``_ms`` are milliseconds, ``timestamp`` seconds since the epoch.
+
+    Its JSON is what the admin port, the live events and the JSONL export show; a body is never in it.
+
+    :ivar status: what the caller got; 499 where it left before there was one.
+    :ivar overhead_ms: the gateway's own time up to the first content (or the failure).
+    :ivar tokens: of the answer that was sent; ``cost_usd`` is of all answers, those in ``discarded`` too.
+    :ivar lossy: the request's fields that could not be carried over to the tier's dialect.
+    :ivar reasons: why each tier was chosen or skipped.
+    :ivar timeline: where the time went, in order.
+    """
 
     id: str
     timestamp: float
-    client: str
-    profile: str
-    profile_chain: tuple[str, ...]
-    requested_model: str | None
-    tier: str
-    backend: str
-    model: str
+    client: str = ""
+    profile: str = ""
+    profile_chain: tuple[str, ...] = ()
+    requested_model: str | None = None
+    tier: str = ""
+    backend: str = ""
+    model: str = ""
     dialect: str
-    routing_mode: str
-    class_label: str | None
-    priority: int
-    stream: bool
-    escalated: bool
-    overflowed: bool
-    attempts: tuple[TriedTier, ...]
-    queue_ms: float
-    ttft_ms: float | None
-    latency_ms: float
+    operation: str = "chat"
+    routing_mode: str = ""
+    class_label: str | None = None
+    priority: int = 0
+    stream: bool = False
+    escalated: bool = False
+    overflowed: bool = False
+    attempts: tuple[TriedTier, ...] = ()
+    queue_ms: float = 0.0
+    ttft_ms: float | None = None
+    latency_ms: float = 0.0
+    overhead_ms: float = 0.0
     success: bool
     status: int
-    error: str | None
-    end_reason: str
+    error: str | None = None
+    fault: Fault | None = None
+    end_reason: str = "complete"
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
+    discarded: tuple[Discarded, ...] = ()
     user: str | None = None
-    attribution: Mapping[str, str] = field(default_factory=dict)
+    attribution: Mapping[str, str] = {}
+    lossy: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    timeline: tuple[Span, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, one of :data:`OUTCOMES`."""
+        return self.fault or ("client_gone" if self.end_reason == "client_gone" else "success")
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which entries are wanted; ``None`` asks for nothing, the others must all hold.
+
+    :ivar since: seconds since the epoch: those that were received then or later.
+    :ivar status: one status (``"429"``) or a class of them (``"4xx"``).
+    """
+
+    id: str | None = None
+    client: str | None = None
+    profile: str | None = None
+    tier: str | None = None
+    backend: str | None = None
+    fault: str | None = None
+    success: bool | None = None
+    status: str | None = None
+    since: float | None = None
+
+    def admits(self, entry: Entry) -> bool:
+        """Whether this entry is one of them."""
+        return (
+            all(
+                wanted is None or wanted == getattr(entry, name)
+                for name in ("id", "client", "profile", "tier", "backend", "fault", "success")
+                for wanted in (getattr(self, name),)
+            )
+            and (self.since is None or entry.timestamp >= self.since)
+            and (self.status is None or self.status in (str(entry.status), f"{entry.status // 100}xx"))
+        )
 
 
 class Ring:
-    """The last ``capacity`` entries, newest first when iterated."""
+    """The last ``capacity`` entries, newest first when iterated; a request's body may be kept with its entry."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_kept",)
 
     def __init__(self, capacity: int) -> None:
-        self._entries: deque[Entry] = deque(maxlen=capacity)
+        self._kept: deque[tuple[Entry, bytes | None]] = deque(maxlen=capacity)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._kept)
 
     def __iter__(self) -> Iterator[Entry]:
-        return reversed(self._entries)
+        return (entry for entry, _ in reversed(self._kept))
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, body: bytes | None = None) -> None:
         """Keep this entry, forgetting the oldest where the ring is full."""
-        self._entries.append(entry)
+        self._kept.append((entry, body))
+
+    def find(self, id: str) -> tuple[Entry, bytes | None] | None:
+        """Return the newest entry of this id, with its body if that was kept."""
+        return next((kept for kept in reversed(self._kept) if kept[0].id == id), None)
 
     def resized(self, capacity: int) -> Ring:
         """Return a ring of another capacity with the newest of these entries."""
         other = Ring(capacity)
-        other._entries.extend(self._entries)
+        other._kept.extend(self._kept)
         return other
 
 
@@ -101,6 +195,10 @@ class Totals:
         if entry.tier:
             self.tiers[entry.tier] += 1
 
+    @property
+    def _average_ms(self) -> float:
+        return round(self.latency_ms / self.requests, 1) if self.requests else 0.0
+
     def public(self) -> dict[str, Any]:
         """The figures of ``/status``: no name of anything."""
         return {
@@ -108,5 +206,15 @@ class Totals:
             "errors": self.errors,
             "error_rate": round(self.errors / self.requests, 4) if self.requests else 0.0,
             "escalations": self.escalations,
-            "avg_latency_ms": round(self.latency_ms / self.requests, 1) if self.requests else 0.0,
+            "avg_latency_ms": self._average_ms,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """The figures of ``/admin/traffic``, under lm-gateway-rs's names."""
+        return {
+            "total_requests": self.requests,
+            "error_count": self.errors,
+            "escalation_count": self.escalations,
+            "avg_latency_ms": self._average_ms,
+            "tier_counts": dict(self.tiers),
         }

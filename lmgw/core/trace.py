@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from lmgw.config.snapshot import Mode, Tier
-from lmgw.core.record import TriedTier
+from lmgw.core.record import Reason, TriedTier
 from lmgw.core.routes import Routes, header_value
-
-
-class Reason(NamedTuple):
-    """Why a tier was chosen, or skipped; ``why`` reads on from "chosen: " or "skipped: "."""
-
-    tier: str
-    chosen: bool
-    why: str
 
 
 class Trace:
@@ -69,7 +61,7 @@ class Trace:
 
     def tried(self, tier: Tier, status: int, error: str | None, latency_ms: float) -> None:
         """An attempt was decided."""
-        self.attempts.append(TriedTier(tier.name, tier.backend, status, error, latency_ms))
+        self.attempts.append(TriedTier(tier.name, tier.backend, status, error, round(latency_ms, 3)))
 
     def broke(self, error: str) -> None:
         """The answer that was being relayed broke off."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
+
+import msgspec
 
 from lmgw.config.snapshot import Tier
 from lmgw.wire.events import Usage
@@ -13,8 +14,7 @@ from lmgw.wire.progress import Progress
 CHARS_PER_TOKEN = 3.5
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True, gc=False):
     """Tokens of disjoint kinds; ``source`` is ``measured`` (the provider said so) or ``estimated``."""
 
     input: int = 0
@@ -25,9 +25,14 @@ class Tokens:
 
 
 def tokens(progress: Progress, prompt_bytes: int) -> Tokens:
-    """Take the provider's figures, else estimate from ``prompt_bytes`` and the characters that came."""
+    """Take the provider's figures, else estimate from ``prompt_bytes`` and the characters that came.
+
+    Of an answer that broke off the figures so far are too low (Anthropic's stream starts with an output of 1 or so).
+    """
     usage = progress.usage
     if usage is not None and usage != Usage():
+        if progress.finish is None and (came := ceil(progress.chars / CHARS_PER_TOKEN)) > usage.output:
+            return Tokens(usage.input, came, usage.cache_read, usage.cache_write, "estimated")
         return Tokens(usage.input, usage.output, usage.cache_read, usage.cache_write)
     if not progress.content:
         return Tokens(source="estimated")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lmgw.core.ask import Ask, Operation, Prompt
+from lmgw.errors import BadRequest
 from lmgw.gateway.inbound import Inbound, Route
 from lmgw.wire.body import Body
+from lmgw.wire.counting import Count
 from lmgw.wire.dialect import Dialect, Reply, Target
 from lmgw.wire.embeddings import Embeddings, translate_embeddings
 from lmgw.wire.ollama import OLLAMA, OLLAMA_GENERATE, is_load_request
@@ -24,7 +26,7 @@ _EMBEDDING_CALLERS = {
 #: What says nothing takes no more than this, in bytes: ``null``, ``""``, ``[ ]``.
 EMPTY_BYTES = 16
 #: How each dialect's ids begin.
-_ID_PREFIX = {"openai": "chatcmpl-", "anthropic": "msg_", "ollama": "", "ollama_generate": ""}
+_ID_PREFIX = {"openai": "chatcmpl-", "anthropic": "msg_", "ollama": "", "ollama_generate": "", "responses": "resp_"}
 
 
 class Asked:
@@ -41,6 +43,7 @@ class Asked:
         """Read ``inbound``. Raises :class:`~lmgw.errors.BadRequest` naming what is wrong with its body."""
         self.inbound = inbound
         self.deadline = deadline
+        _require_plain(inbound.headers.get(b"content-encoding", b""))
         self.body = body = Body(inbound.body)
         route = inbound.route
         if route in _REQUIRED:
@@ -84,6 +87,15 @@ class Asked:
         """Read the whole body. Raises :class:`~lmgw.errors.BadRequest` naming the field that cannot be read."""
         return Prompt.of(self.dialect.parse_request(self.body.parsed))
 
+    @property
+    def takes_asides(self) -> bool:
+        """Whether a text of the gateway's own may stand before the answer: not where that is JSON, or one of several."""
+        try:
+            request = self.dialect.parse_request(self.body.parsed)
+        except (BadRequest, RecursionError):
+            return False
+        return request.format is None and request.n == 1
+
     def reply(self, model: str, epoch_s: int, elapsed_ns: Callable[[], int]) -> Reply:
         """Return what an answer to this request must look like; ``model`` is named where the upstream names none."""
         id = _ID_PREFIX[self.dialect.name] + self.inbound.request_id
@@ -91,15 +103,26 @@ class Asked:
         named = (self.body.model or model) if ollama else model
         return Reply(id, named, epoch_s, self.body.include_usage, elapsed_ns=elapsed_ns)
 
-    def translate(self, upstream: str, target: Target, reply: Reply) -> Translation | Embeddings:
-        """Make the request ready for a tier whose dialect is ``upstream``.
+    def translate(self, upstream: str, target: Target, reply: Reply) -> Translation | Embeddings | Count:
+        """Make the request ready for a tier whose dialect is ``upstream`` (to count tokens, Anthropic's only).
 
         Raises :class:`~lmgw.errors.BadRequest` where it is malformed or cannot be carried over.
         """
+        if self.operation == "count_tokens":
+            return Count.prepare(self.body, target)
         caller = _EMBEDDING_CALLERS.get(self.inbound.route)
         if caller is not None:
             return translate_embeddings(caller, upstream, self.body, target, reply)  # type: ignore[arg-type]
         return translation(_CALLERS.get(self.inbound.route, self.dialect.name), upstream, self.body, target, reply)
+
+
+def _require_plain(coding: bytes) -> None:
+    """Refuse a compressed body (RFC 9110, 8.4) in words: Codex sends such with zstd where it is told to."""
+    if coding.strip().lower() not in (b"", b"identity"):
+        raise BadRequest(
+            f"the body is compressed (Content-Encoding: {coding.decode('latin-1')[:40]}), and only plain ones are read "
+            "here: switch compression off in the client (Codex: --disable enable_request_compression)"
+        )
 
 
 def _integer(value: bytes | None) -> int | None:

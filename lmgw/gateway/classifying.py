@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lmgw.core.retry import verdict
 from lmgw.core.steps import Classify, Failed, Fault, FaultKind, Labelled
 from lmgw.errors import GatewayError
-from lmgw.gateway.failing import refused, report
+from lmgw.gateway.failing import refused
 from lmgw.gateway.headers import outbound
 from lmgw.gateway.inbound import Inbound
 from lmgw.gateway.runtime import Lane
@@ -31,18 +31,22 @@ async def classify(engine: Engine, lane: Lane, step: Classify, inbound: Inbound)
     timers = replace(lane.timers, total_s=step.timeout_s)
     exchange = engine.client.exchange(lane.upstream, rendered.path, extra, rendered.body, timers=timers)
     passage = engine.circuits.enter(step.tier, engine.now())
+    outcome: Labelled | Failed | None = None
     try:
         outcome = await _answer(exchange, lane, engine.epoch_s())
         if isinstance(outcome, Labelled):
             passage.succeeded()
+            engine.watch.succeeded(lane)
         else:
             judged = verdict(outcome.fault)
-            report(lane, outcome.fault, judged, inbound.request_id)
             passage.failed(engine.now(), judged, outcome.fault.retry_after_s or 0.0)
+            engine.watch.failed(lane, outcome.fault, judged, inbound.request_id)
         return outcome
     finally:
         exchange.abort()
         passage.leave()
+        if outcome is None:
+            engine.watch.abandoned(lane)
 
 
 async def _answer(exchange: Exchange, lane: Lane, epoch_s: float) -> Labelled | Failed:

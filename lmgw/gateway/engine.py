@@ -9,24 +9,29 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from lmgw.config.snapshot import Config
 from lmgw.core.identity import Identity
 from lmgw.core.plan import RouteSession
-from lmgw.core.record import Ring, Totals
 from lmgw.core.tokens import CalibratedEstimate
 from lmgw.errors import Overloaded
+from lmgw.gateway.admission import Admission
 from lmgw.gateway.asked import Asked
+from lmgw.gateway.events import Events
+from lmgw.gateway.export import Export
+from lmgw.gateway.figures import snapshot
 from lmgw.gateway.headers import of_error
 from lmgw.gateway.inbound import Inbound, Sink
+from lmgw.gateway.inflight import row
 from lmgw.gateway.listing import listing
 from lmgw.gateway.queues import Queues
-from lmgw.gateway.recording import entry_of, log_line
+from lmgw.gateway.recording import Books, WriteLine, by_logger
 from lmgw.gateway.runtime import Runtime
 from lmgw.gateway.task import JSON, Task
 from lmgw.gateway.ticker import Ticker
+from lmgw.gateway.watch import Watch
 from lmgw.state.circuits import Circuits
+from lmgw.state.learned import Learned
 from lmgw.state.limits import Limits
 from lmgw.upstream.client import RelayClient
 from lmgw.upstream.pool import Pools
@@ -34,9 +39,9 @@ from lmgw.version import VERSION
 from lmgw.wire.translate import DIALECTS
 
 #: Where ``/status`` sends an operator whose keys are missing.
-SETUP_URL = "https://github.com/lmgw/lmgw/blob/main/docs/setup.md"
+SETUP_URL = "/setup"
 
-log = Logger()
+_BUSY = Overloaded("more requests come than this gateway can serve; try again in a moment")
 
 
 class Engine:
@@ -50,17 +55,21 @@ class Engine:
     current: Runtime
 
     def __init__(
-        self, reactor: Any, epoch_s: Callable[[], float] = time.time, random: Callable[[], float] = random.random
+        self,
+        reactor: Any,
+        epoch_s: Callable[[], float] = time.time,
+        random: Callable[[], float] = random.random,
+        write_line: WriteLine = by_logger,
     ) -> None:
         self.reactor = reactor
         self.now: Callable[[], float] = reactor.seconds
         self.epoch_s = epoch_s
         self.draining = False
         self.circuits = Circuits()
+        self.learned = Learned()
         self.limits = Limits()
-        self.queues = Queues()
-        self.totals = Totals()
-        self.ring = Ring(1)
+        self.queues = Queues(reactor)
+        self.admission = Admission(reactor)
         self.count_tokens = CalibratedEstimate().count
         self.pools = Pools(reactor)
         self.client = RelayClient.over(reactor, self.pools)
@@ -69,6 +78,11 @@ class Engine:
         self._started_at = reactor.seconds()
         self._tasks: dict[Task, None] = {}
         self._ticker = Ticker(reactor)
+        self.events = Events(reactor, self._greeting, self.snapshot, epoch_s)
+        self.export = Export(self.now, epoch_s)
+        self.watch = Watch(self.circuits, self.now, epoch_s, self.events.mark)
+        self.books = Books(self.events, self.export, epoch_s, write_line)
+        self.events.mark("start", f"lmgw {VERSION} started")
 
     # --- configurations ----------------------------------------------------------------------------------------------
 
@@ -80,14 +94,36 @@ class Engine:
         """Serve every request from now on with ``runtime``; cannot fail."""
         gateway = runtime.config.gateway
         self.circuits.adopt(runtime.config)
+        self.learned.adopt()
         self.queues.adopt(runtime.config)
         self.pools.adopt(runtime.targets.values())
-        self.ring = self.ring.resized(gateway.traffic_log_capacity)
+        self.books.adopt(gateway)
+        self.watch.adopt(runtime.config)
         self._ticker.configure(gateway.keepalive_ms, gateway.early_begin_ms, gateway.request_timeout_ms)
+        before = getattr(self, "current", runtime)
         self.current = runtime
+        if before.config.gateway.admin_token != gateway.admin_token:
+            self.events.drop_all()
 
     def dispose(self, runtime: Runtime) -> None:
         """Give back what a runtime that was never adopted holds: it holds nothing that is open."""
+
+    @property
+    def uptime_s(self) -> int:
+        """Whole seconds since the start."""
+        return int(self.now() - self._started_at)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what runs now, JSON-ready."""
+        return snapshot(self, self._tasks)
+
+    def running(self, id: str) -> dict[str, Any] | None:
+        """Return the request of this id as it stands; ``None`` where none is in flight."""
+        return next((row(task, self.now()) for task in self._tasks if task.inbound.request_id == id), None)
+
+    def _greeting(self) -> dict[str, Any]:
+        """What every dashboard is told first: a change of ``started_at`` is a restart."""
+        return {"version": VERSION, "started_at": self.started_s, "config": self.current.config.fingerprint}
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -96,15 +132,23 @@ class Engine:
         """How many requests are being served."""
         return len(self._tasks)
 
-    def handle(self, inbound: Inbound, sink: Sink) -> None:
-        """Start answering; ``sink`` is always brought to an end, whatever happens."""
+    def refusal(self) -> Overloaded | None:
+        """Return why no request can be taken right now; asked when the head of one has been read."""
+        return None if self.admission.admits() else _BUSY
+
+    def handle(self, inbound: Inbound, sink: Sink, identity: Identity | None = None) -> None:
+        """Start answering; ``sink`` is always brought to an end, whatever happens.
+
+        ``identity`` is whom the gateway has let in by other means than a client's key: an operator.
+        """
         runtime = self.current
         if len(self._tasks) >= runtime.config.gateway.max_in_flight:
             error = Overloaded("The gateway serves as many requests as it may; try again in a moment")
             body = DIALECTS[inbound.route.dialect].render_error(error, inbound.request_id)
             sink.answer(error.status, [JSON, *of_error(error)], body)
+            self.books.turned_away(inbound, error)
             return
-        task = Task(self, runtime, inbound, sink)
+        task = Task(self, runtime, inbound, sink, identity)
         self._tasks[task] = None
         self._ticker.add(task)
         task.start()
@@ -117,10 +161,15 @@ class Engine:
         """A request is over: keep its record."""
         self._ticker.remove(task)
         del self._tasks[task]
-        entry = entry_of(task, self.now(), self.epoch_s())
-        self.totals.add(entry)
-        self.ring.add(entry)
-        log_line(entry)
+        self.books.finished(task, self.now())
+
+    def reopen(self) -> None:
+        """Open the traffic log again: now, and whenever it may have been moved away."""
+        self.export.reopen()
+
+    def mark(self, kind: str, text: str) -> None:
+        """Note that something changed, for whoever looks at plots."""
+        self.events.mark(kind, text)
 
     def cut(self) -> None:
         """Abort everything in flight: the gateway stops."""
@@ -128,8 +177,10 @@ class Engine:
             task.end("shutdown")
 
     def close(self) -> Deferred[None]:
-        """Close what is open towards providers; fires when it is."""
+        """Close what is open towards providers, dashboards and the disk; fires when it is."""
         self._ticker.stop()
+        self.events.drop_all()
+        self.export.close()
         return self.pools.close()
 
     # --- what the client port asks besides ---------------------------------------------------------------------------
@@ -144,9 +195,9 @@ class Engine:
         body = {
             "status": "ok",
             "ready": ready,
-            "uptime_secs": int(self.now() - self._started_at),
+            "uptime_secs": self.uptime_s,
             "version": VERSION,
-            "requests": self.totals.public(),
+            "requests": self.books.totals.public(),
         }
         if not ready:
             body["setup_url"] = SETUP_URL

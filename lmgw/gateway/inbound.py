@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from lmgw.config.snapshot import Config
+from lmgw.errors import GatewayError
 
 
 class Route(Enum):
@@ -81,14 +82,21 @@ class Flow(Protocol):
 class Sink(Protocol):
     """The only writer to one client; every call after the end, or after the client has gone, does nothing.
 
-    ``begun`` is true once a status line was written, ``paused`` while the client does not read, ``closed`` when nothing
-    more can be sent. ``Content-Length``, ``Transfer-Encoding``, ``Connection``, ``Date``, ``Server``, ``X-Request-ID``
-    and the CORS headers are the sink's own; ``headers`` hold everything else.
+    ``Content-Length``, ``Transfer-Encoding``, ``Connection``, ``Date``, ``Server``, ``X-Request-ID`` and the CORS headers
+    are the sink's own; ``headers`` hold everything else.
     """
 
-    begun: bool
-    paused: bool
-    closed: bool
+    @property
+    def begun(self) -> bool:
+        """Whether a status line was written."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client does not read."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be sent."""
 
     def attach(self, flow: Flow) -> None:
         """Say who is told when the client is slow or gone; called before the first write."""
@@ -127,6 +135,9 @@ class Handler(Protocol):
     @property
     def draining(self) -> bool:
         """Whether the gateway is about to stop: every answer is the last of its connection."""
+
+    def refusal(self) -> GatewayError | None:
+        """Return why no request can be taken right now; asked when the head of one has been read."""
 
     def handle(self, inbound: Inbound, sink: Sink) -> None:
         """Start answering; ``sink`` is always brought to an end, whatever happens."""

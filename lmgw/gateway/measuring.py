@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+
+from lmgw.core.ask import Ask
+from lmgw.core.fit import PromptSize
 
 #: Characters counted at once; half a millisecond for the exact counter.
 SLICE = 16_384
@@ -21,6 +25,17 @@ async def measure(reactor: IReactorTime, count: Callable[[str], int], texts: Ite
         if len(piece) == SLICE:
             await deferLater(reactor, 0)
     return total
+
+
+async def estimate(reactor: IReactorTime, count: Callable[[str], int], ask: Ask) -> int:
+    """Return about how many tokens a whole prompt has, rather too many.
+
+    Raises :class:`~lmgw.errors.BadRequest` for a body that cannot be read.
+    """
+    size = PromptSize(ask, sys.maxsize)
+    step = size.measure()
+    size.count(await measure(reactor, count, step.texts, step.enough))
+    return size.tokens
 
 
 def _slices(texts: Iterable[str]) -> Iterator[str]:

@@ -1,23 +1,116 @@
-"""The record of a finished task, and its line in the log."""
+"""The books: the record of each finished request, and everything that is made of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from twisted.logger import Logger
 
-from lmgw.core.record import Entry
+from lmgw.config.snapshot import Gateway, Tier
+from lmgw.core.history import History
+from lmgw.core.ledger import Ledger
+from lmgw.core.record import Discarded, Entry, Fault, Ring, Span, Totals
+from lmgw.core.trace import Trace
 from lmgw.core.usage import Tokens, cost_usd, tokens
+from lmgw.errors import GatewayError, Overloaded, RateLimited
+from lmgw.gateway.events import Events
+from lmgw.gateway.export import Export
+from lmgw.gateway.failing import Bug
+from lmgw.gateway.inbound import Inbound
+from lmgw.gateway.metrics import Counters
 
 if TYPE_CHECKING:
     from lmgw.gateway.task import Task
 
 #: How much of a header that says who is calling is kept, in characters.
 ATTRIBUTION_CHARS = 128
-#: Ends that are nobody's fault here: the client did not want the rest.
-_CLIENTS_OWN = ("client_gone",)
+#: How much of a request's body is kept with ``traffic_log_debug``, in bytes.
+BODY_BYTES = 64 << 10
+#: A provider's statuses that say something against the request, not against the provider.
+_CALLERS_OWN = (400, 413, 422)
+
+#: Writes a request's line to the log; the time is when it ended, in seconds since the epoch.
+WriteLine = Callable[[Entry, float], None]
+
+#: The route of a request that was refused before it had one.
+NOWHERE = Trace(cast("Any", None), None, 0)
+NO_TIER = Tier("", "", "")
 
 log = Logger()
+_encode = msgspec.json.Encoder().encode
+
+
+def by_logger(entry: Entry, epoch_s: float) -> None:
+    """Write a line by Twisted's logger: where the process has no :class:`~lmgw.logs.Logs` (syslog, tests)."""
+    log.info("{words}", words=words(entry))
+
+
+class Books:
+    """Keeps what finished requests leave behind.
+
+    :param write_line: writes a request's line to the log.
+    :ivar ring: the last requests, and ``failures`` the last of those that failed.
+    """
+
+    def __init__(self, events: Events, export: Export, epoch_s: Callable[[], float], write_line: WriteLine) -> None:
+        self.ring = Ring(1)
+        self.failures = Ring(1)
+        self.totals = Totals()
+        self.ledger = Ledger(lambda moment: datetime.fromtimestamp(moment).toordinal())
+        self.history = History()
+        self.counters = Counters()
+        self._events = events
+        self._export = export
+        self._epoch_s = epoch_s
+        self._write_line = write_line
+        self._keeps_bodies = False
+
+    def adopt(self, gateway: Gateway) -> None:
+        """Take the settings of a configuration."""
+        self.ring = self.ring.resized(gateway.traffic_log_capacity)
+        self.failures = self.failures.resized(gateway.traffic_log_capacity)
+        self._keeps_bodies = gateway.traffic_log_debug
+        self._export.configure(gateway.traffic_log_path)
+
+    def finished(self, task: Task, now: float) -> None:
+        """A request is over; ``now`` is of the reactor's clock."""
+        epoch_s = self._epoch_s()
+        body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
+        if isinstance(task.error, RateLimited):
+            self.counters.limited[task.error.scope] += 1
+        self._enter(entry_of(task, now, epoch_s), body, epoch_s)
+
+    def turned_away(self, inbound: Inbound, error: Overloaded) -> None:
+        """A request was not even begun with."""
+        epoch_s = self._epoch_s()
+        entry = Entry(
+            id=inbound.request_id,
+            timestamp=epoch_s,
+            dialect=inbound.route.dialect,
+            operation=inbound.route.operation,
+            success=False,
+            status=error.status,
+            error=error.message,
+            fault="gateway",
+        )
+        self._enter(entry, None, epoch_s)
+
+    def _enter(self, entry: Entry, body: bytes | None, epoch_s: float) -> None:
+        self.totals.add(entry)
+        self.ring.add(entry, body)
+        if entry.fault is not None:
+            self.failures.add(entry, body)
+        self.ledger.add(entry, epoch_s)
+        self.history.add(entry, epoch_s)
+        self.counters.add(entry)
+        if self._events.wanted or self._export.wanted:
+            line = _encode(entry)
+            self._events.entry(line)
+            self._export.write(line)
+        self._write_line(entry, epoch_s)
 
 
 def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
@@ -25,61 +118,91 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
 
     A request whose client went away is no failure: nobody failed it.
     """
-    inbound, asked, session = task.inbound, task.asked, task.session
-    trace = session.trace if session is not None else None
-    tier = trace.tier if trace is not None else None
-    latency_s = now - inbound.received_at
-    used = tokens(task.progress, len(inbound.body)) if task.progress is not None else Tokens()
-    first = task.first_content_at
+    inbound, asked, session, error = task.inbound, task.asked, task.session, task.error
+    trace = NOWHERE if session is None else session.trace
+    tier = trace.tier or NO_TIER
+    dialect, operation = inbound.route.value
+    received, first, spans = inbound.received_at, task.first_content_at, task.spans
+    latency_s = max(now - received, 0.0)
+    used = Tokens() if task.progress is None else tokens(task.progress, len(inbound.body))
+    cost = cost_usd(tier, used)
+    discarded = _discarded(task) if task.discarded else ()
+    if discarded and cost is not None:
+        cost += sum(waste.cost_usd or 0.0 for waste in discarded)
     return Entry(
         id=inbound.request_id,
         timestamp=epoch_s - latency_s,
-        client=task.identity.name if task.identity is not None else "",
-        profile=trace.profiles[-1] if trace is not None and trace.profiles else "",
-        profile_chain=tuple(trace.profiles) if trace is not None else (),
-        requested_model=asked.body.model if asked is not None else None,
-        tier=tier.name if tier is not None else "",
-        backend=tier.backend if tier is not None else "",
-        model=tier.model if tier is not None else "",
-        dialect=inbound.route.dialect,
-        routing_mode=trace.mode.value if trace is not None else "",
-        class_label=trace.label if trace is not None else None,
-        priority=trace.priority if trace is not None else 0,
+        client="" if task.identity is None else task.identity.name,
+        profile=trace.profiles[-1] if trace.profiles else "",
+        profile_chain=tuple(trace.profiles),
+        requested_model=None if asked is None else asked.body.model,
+        tier=tier.name,
+        backend=tier.backend,
+        model=tier.model,
+        dialect=dialect,
+        operation=operation,
+        routing_mode="" if session is None else trace.mode,
+        class_label=trace.label,
+        priority=trace.priority,
         stream=asked is not None and asked.stream,
-        escalated=trace is not None and bool(trace.escalated),
-        overflowed=trace is not None and trace.overflowed,
-        attempts=tuple(trace.attempts) if trace is not None else (),
-        queue_ms=task.queued_s * 1000,
-        ttft_ms=None if first is None else (first - inbound.received_at) * 1000,
-        latency_ms=latency_s * 1000,
-        success=task.error is None and task.end_reason in ("complete", *_CLIENTS_OWN),
+        escalated=bool(trace.escalated),
+        overflowed=trace.overflowed,
+        attempts=tuple(trace.attempts),
+        queue_ms=_ms(task.queued_s),
+        ttft_ms=None if first is None else _ms(first - received),
+        latency_ms=_ms(latency_s),
+        overhead_ms=_ms((now if first is None else first) - received - task.waited_s),
+        success=error is None,
         status=task.status,
-        error=task.error.message if task.error is not None else None,
+        error=None if error is None else error.message,
+        fault=None if error is None else _fault(task, error),
         end_reason=_end_reason(task),
         tokens=used,
-        cost_usd=cost_usd(tier, used) if tier is not None else None,
+        cost_usd=cost,
+        discarded=discarded,
         user=task.user,
         attribution=_attribution(task),
+        lossy=task.lossy,
+        reasons=tuple(trace.reasons),
+        timeline=tuple(
+            [
+                Span(what, at, int((a - received) * 1e6) / 1e3, int((b - received) * 1e6) / 1e3)
+                for what, at, a, b in spans
+            ]
+        ),
     )
 
 
-def log_line(entry: Entry) -> None:
-    """Write the request's one line at info."""
-    log.info(
-        "{id} {client} {profile} {tier} {status} {end_reason} ttft {ttft_ms} ms, {latency_ms} ms, "
-        "{input_tokens} in, {output_tokens} out{error}",
-        id=entry.id,
-        client=entry.client or "-",
-        profile=entry.profile or "-",
-        tier=entry.tier or "-",
-        status=entry.status,
-        end_reason=entry.end_reason,
-        ttft_ms="-" if entry.ttft_ms is None else round(entry.ttft_ms),
-        latency_ms=round(entry.latency_ms),
-        input_tokens=entry.tokens.input + entry.tokens.cache_read + entry.tokens.cache_write,
-        output_tokens=entry.tokens.output,
-        error=f": {entry.error}" if entry.error else "",
+def _ms(seconds: float) -> float:
+    """Return milliseconds in whole microseconds; the clock is the wall's and may have gone back."""
+    return int(seconds * 1e6) / 1e3 if seconds > 0.0 else 0.0
+
+
+def _discarded(task: Task) -> tuple[Discarded, ...]:
+    prompt_bytes = len(task.inbound.body)
+    spent = [(tier, tokens(progress, prompt_bytes)) for tier, progress in task.discarded]
+    return tuple(
+        Discarded(tier.name, tier.backend, used, cost_usd(tier, used))
+        for tier, used in spent
+        if used.input or used.output or used.cache_read or used.cache_write
     )
+
+
+def _fault(task: Task, error: GatewayError) -> Fault:
+    """Say whose fault it was; see :data:`~lmgw.core.record.Fault`."""
+    tried = task.session is not None and bool(task.session.trace.attempts)
+    status = error.status
+    if isinstance(error, Bug) or task.end_reason == "shutdown":
+        return "gateway"
+    if isinstance(error, RateLimited) or (not tried and status in (401, 403)):
+        return "policy"
+    if tried:
+        return "caller" if status in _CALLERS_OWN else "provider"
+    if status < 500:
+        return "caller"
+    # Nothing was tried: its circuits are open, which is the provider's doing and says when to come back; or its key is
+    # not set, or the request's time was used up in the gateway's own queue.
+    return "provider" if any(name == "retry-after" for name, _ in error.headers) else "gateway"
 
 
 def _end_reason(task: Task) -> str:
@@ -93,6 +216,52 @@ def _end_reason(task: Task) -> str:
 
 def _attribution(task: Task) -> dict[str, str]:
     names = task.runtime.config.gateway.attribution_headers
+    if not names:
+        return {}
     headers = task.inbound.headers
     found = ((name, headers.get(name.lower().encode())) for name in names)
     return {name: value.decode("utf-8", "replace")[:ATTRIBUTION_CHARS] for name, value in found if value is not None}
+
+
+# --- the line in the log -----------------------------------------------------------------------------------------
+
+
+def words(entry: Entry) -> str:
+    """Return a request's line as text: no body, no key, nothing of the caller's headers."""
+    used = entry.tokens
+    ttft = "-" if entry.ttft_ms is None else round(entry.ttft_ms)
+    return (
+        f"{entry.id} {entry.client or '-'} {entry.profile or '-'} {entry.tier or '-'} {entry.status}"
+        f" {entry.end_reason} ttft {ttft} ms, {round(entry.latency_ms)} ms,"
+        f" {used.input + used.cache_read + used.cache_write} in, {used.output} out"
+        f"{': ' + entry.error if entry.error else ''}"
+    )
+
+
+def fields(entry: Entry) -> dict[str, Any]:
+    """Return the same, and a little more, by name."""
+    used = entry.tokens
+    return {
+        "id": entry.id,
+        "client": entry.client,
+        "profile": entry.profile,
+        "tier": entry.tier,
+        "backend": entry.backend,
+        "model": entry.model,
+        "dialect": entry.dialect,
+        "stream": entry.stream,
+        "status": entry.status,
+        "end_reason": entry.end_reason,
+        "fault": entry.fault,
+        "error": entry.error,
+        "attempts": len(entry.attempts),
+        "queue_ms": entry.queue_ms,
+        "ttft_ms": entry.ttft_ms,
+        "latency_ms": entry.latency_ms,
+        "input_tokens": used.input,
+        "output_tokens": used.output,
+        "cache_read_tokens": used.cache_read,
+        "cache_write_tokens": used.cache_write,
+        "tokens_source": used.source,
+        "cost_usd": entry.cost_usd,
+    }

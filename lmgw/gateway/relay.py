@@ -73,13 +73,13 @@ class Relay:
             if out:
                 self._sink.write(out)
                 self.wrote = True
-        elif out:
-            self._held.append(out)
-            self._held_bytes += len(out)
-        if progress.error is not None:
+        else:
+            if out:
+                self._held.append(out)
+                self._held_bytes += len(out)
+            self._consider(progress)  # before an error: what came in the same read came before it
+        if progress.error is not None and not self.decided.called:
             self._end(self._feed(Failed(Fault(FaultKind.STREAM, progress.error, status=progress.error.status))))
-        elif not self._committed:
-            self._consider(progress)
 
     def ended(self, fault: Fault | None) -> None:
         """The upstream's body is complete, or broke off."""

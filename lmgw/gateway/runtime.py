@@ -27,11 +27,15 @@ OPENAI_HOSTS = ("https://api.openai.com",)
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A tier made ready: what to render for it, and where to send it."""
+    """A tier made ready: what to render for it, and where to send it.
+
+    ``responses`` says that its backend is taken to have the Responses API besides ``dialect``.
+    """
 
     tier: Tier
     backend: Backend
     dialect: str
+    responses: bool
     wire: Target
     upstream: BackendTarget
     timers: Timers
@@ -63,6 +67,7 @@ def _lane(config: Config, tier: Tier, backend: Backend, target: BackendTarget) -
         tier=tier,
         backend=backend,
         dialect=DIALECT[backend.provider],
+        responses=_has_responses(backend),
         wire=_wire(tier, backend),
         upstream=target,
         timers=Timers(
@@ -71,6 +76,12 @@ def _lane(config: Config, tier: Tier, backend: Backend, target: BackendTarget) -
             idle_s=config.gateway.stream_idle_timeout_ms / 1000,
         ),
     )
+
+
+def _has_responses(backend: Backend) -> bool:
+    if backend.responses == "auto":
+        return backend.base_url.startswith(OPENAI_HOSTS)
+    return backend.responses == "native" and DIALECT[backend.provider] == "openai"
 
 
 def _wire(tier: Tier, backend: Backend) -> Target:

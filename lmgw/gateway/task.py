@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,23 +36,31 @@ from lmgw.errors import GatewayError, RateLimited, Unavailable, UpstreamTimeout
 from lmgw.gateway import headers
 from lmgw.gateway.asked import Asked
 from lmgw.gateway.classifying import classify
+from lmgw.gateway.failing import Bug
 from lmgw.gateway.headers import Header
 from lmgw.gateway.inbound import Inbound, Sink
 from lmgw.gateway.measuring import measure
 from lmgw.gateway.recording import ATTRIBUTION_CHARS
 from lmgw.gateway.spoken import spoken
 from lmgw.gateway.trial import Trial
+from lmgw.state.limits import network_of
 from lmgw.wire.dialect import Reply as ReplyForm
+from lmgw.wire.events import StreamError
+from lmgw.wire.neutral import opening
 from lmgw.wire.progress import Progress
+from lmgw.wire.statuses import caller_status
 from lmgw.wire.translate import DIALECTS
 
 if TYPE_CHECKING:
+    from lmgw.config.snapshot import Tier
     from lmgw.gateway.engine import Engine
     from lmgw.gateway.queues import Slot
     from lmgw.gateway.runtime import Runtime
 
 JSON = (b"Content-Type", b"application/json")
 STREAMED = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))
+#: A body that took less than this to come, in seconds, is no part of where the time went.
+SHOWN_S = 0.001
 #: The status in the record of a request whose client did not wait for one (nginx's convention).
 CLIENT_CLOSED = 499
 
@@ -66,12 +74,15 @@ class Task:
     the gateway stops; ``end_reason`` says which. What it holds (an exchange, a slot) is given back in ``finally``.
     """
 
-    def __init__(self, engine: Engine, runtime: Runtime, inbound: Inbound, sink: Sink) -> None:
+    def __init__(
+        self, engine: Engine, runtime: Runtime, inbound: Inbound, sink: Sink, identity: Identity | None = None
+    ) -> None:
+        """``identity`` is whom the gateway itself has let in already; ``None``: the request's own key decides."""
         self.engine = engine
         self.runtime = runtime
         self.inbound = inbound
         self.sink = sink
-        self.identity: Identity | None = None
+        self.identity = identity
         self.asked: Asked | None = None
         self.session: RouteSession | None = None
         self.progress: Progress | None = None
@@ -81,9 +92,22 @@ class Task:
         self.first_content_at: float | None = None
         self.queued_s = 0.0
         self.waited_s = 0.0
+        self.lossy: tuple[str, ...] = ()
+        #: What it does now, one of :data:`~lmgw.gateway.inflight.STATES`, and for how long it did what before.
+        self.doing = "starting"
+        self.spans: list[tuple[str, str, float, float]] = []
+        #: The tier of ``progress``, and answers that were paid for and not used.
+        self.answering: Tier | None = None
+        self.discarded: list[tuple[Tier, Progress]] = []
+        #: The thinking message that stands in the answer already.
+        self.said = ""
+        #: How the stream that has begun ends where it breaks off, for dialects in which that depends on it.
+        self.last_words: Callable[[GatewayError], bytes] | None = None
+        self._created_s = int(engine.epoch_s())
         self._owner: Deferred[None] | None = None
         self._trial: Trial | None = None
         self._slot: Slot | None = None
+        self._slot_tier: Tier | None = None
         self._heard_at = inbound.received_at
 
     # --- from outside ------------------------------------------------------------------------------------------------
@@ -152,7 +176,7 @@ class Task:
             self._broken_off()
         except Exception:
             log.failure("request {id}: a fault of the gateway's own", id=self.inbound.request_id)
-            self._fail(GatewayError(f"internal error; the gateway's log says more under {self.inbound.request_id}"))
+            self._fail(Bug(self.inbound.request_id))
         finally:
             if self._slot is not None:
                 self._slot.release()
@@ -163,7 +187,9 @@ class Task:
         gateway = runtime.config.gateway
         now = engine.now()
         engine.limits.address(inbound.peer, gateway.rate_limit_rpm, now)
-        self.identity = identity = runtime.doorman.identify(
+        if now - inbound.received_at > SHOWN_S:
+            self.spans.append(("body", "", inbound.received_at, now))
+        self.identity = identity = self.identity or runtime.doorman.identify(
             inbound.headers.get(b"authorization"), inbound.headers.get(b"x-api-key")
         )
         if identity.client is not None:
@@ -176,6 +202,7 @@ class Task:
         self.session = session = engine.session(runtime, identity, asked)
         step: Step | None = session.start(now)
         engine.limits.profile(session.profile, now)
+        self.spans.append(("auth", "", now, engine.now()))
         while step is not None:
             step = await self._perform(step)
 
@@ -188,14 +215,16 @@ class Task:
                 return self.feed(await self._wait(step))
             case Classify():
                 lane = self.runtime.lanes[step.tier.name]
-                with self._elsewhere():
+                with self._elsewhere("classifying", step.tier.name):
                     outcome = await classify(self.engine, lane, step, self.inbound)
                 return self.feed(outcome)
             case Measure():
-                counter = self.engine.count_tokens
-                return self.feed(Measured(await measure(self.engine.reactor, counter, step.texts, step.enough)))
+                with self._doing("counting"):
+                    counter = self.engine.count_tokens
+                    tokens = await measure(self.engine.reactor, counter, step.texts, step.enough)
+                return self.feed(Measured(tokens))
             case Sleep():
-                with self._elsewhere():
+                with self._elsewhere("retrying"):
                     await deferLater(self.engine.reactor, step.seconds)
                 return self.feed(Slept())
             case Reply():
@@ -208,49 +237,86 @@ class Task:
         return None
 
     async def _try(self, step: Attempt) -> Step | None:
+        if self.progress is not None and self.answering is not None:
+            self.discarded.append((self.answering, self.progress))
+            self.progress = None
+        since = self.engine.now()
+        self.doing, self.answering = "waiting", step.tier
         self._trial = trial = Trial(self, step)
         try:
             return await trial.run()
         finally:
             self._trial = None
+            self.spans.append(("attempt", step.tier.name, since, self.engine.now()))
 
     def feed(self, outcome: Outcome) -> Step | None:
         """Tell the session; give the slot back where its next step is another's."""
         assert self.session is not None
         step = self.session.feed(outcome, self.engine.now())
-        if self._slot is not None and step is not None and not isinstance(step, Commit | Attempt | Classify):
+        if self._slot is not None and step is not None and not self._keeps_slot(step):
             self._slot.release()
             self._slot = None
         return step
 
+    def _keeps_slot(self, step: Step) -> bool:
+        """Whether a step still belongs to the tier whose slot is held."""
+        return isinstance(step, Commit) or (isinstance(step, Attempt | Classify) and step.tier is self._slot_tier)
+
     async def _wait(self, step: Wait) -> Outcome:
-        queues = self.engine.queues
-        if step.overflow_depth is not None and queues.load(step.queue) > step.overflow_depth:
+        queue = self.engine.queues.get(step.queue)
+        gate = queue.gate
+        depth = step.overflow_depth
+        if depth is not None and not gate.is_free and gate.running + gate.waiting > depth:
             return Overflowed()
-        assert self.identity is not None
-        user = self.user or self.identity.name or self.inbound.peer
-        slot = queues.enter(step.queue, step.priority, user, step.tier.max_queue_depth)
+        slot = queue.enter(step.priority, self._turn_of, step.tier.max_queue_depth)
         if slot is None:
+            seconds = gate.retry_after_s
             error = RateLimited(
-                f"The queue of {step.tier.name} is full; try again in a moment", retry_after_s=1, scope="queue"
+                f"The queue of {step.tier.name} is full; try again in {seconds} s", retry_after_s=seconds, scope="queue"
             )
             return Failed(Fault(FaultKind.QUEUE_FULL, error))
+        self._slot_tier = step.tier
         self._slot = slot
         if slot.ready is not None:
-            with self._elsewhere():
-                since = self.engine.now()
-                try:
+            waited_s = self.waited_s
+            try:
+                with self._elsewhere("queued", step.tier.name):
                     await slot.ready
-                finally:
-                    self.queued_s += self.engine.now() - since
+            finally:
+                self.queued_s += self.waited_s - waited_s
         return Admitted()
 
+    @property
+    def _turn_of(self) -> str:
+        """Whose turn in a queue the request takes: its user's, its client's, or, for strangers, their network's."""
+        assert self.identity is not None
+        if self.user is not None:
+            return f"user {self.user}"
+        client = self.identity.client
+        return f"address {network_of(self.inbound.peer)}" if client is None else f"client {client.name}"
+
+    @property
+    def queue_position(self) -> int:
+        """Place in the line it waits in, 1 = next; 0 where it waits in none."""
+        return self._slot.position if self._slot is not None else 0
+
     @contextmanager
-    def _elsewhere(self) -> Iterator[None]:
-        """What passes in here is not the gateway's own time."""
+    def _doing(self, what: str, tier: str = "") -> Iterator[None]:
+        """What passes in here is shown as this, now and in the record."""
+        self.doing = what
         since = self.engine.now()
         try:
             yield
+        finally:
+            self.spans.append((what, tier, since, self.engine.now()))
+
+    @contextmanager
+    def _elsewhere(self, what: str, tier: str = "") -> Iterator[None]:
+        """The same, for what is not the gateway's own time."""
+        since = self.engine.now()
+        try:
+            with self._doing(what, tier):
+                yield
         finally:
             self.waited_s += self.engine.now() - since
 
@@ -268,7 +334,7 @@ class Task:
     def reply_form(self, model: str) -> ReplyForm:
         """Return what the answer must look like; ``model`` is named where the upstream names none."""
         assert self.asked is not None
-        return self.asked.reply(model, int(self.engine.epoch_s()), self._elapsed_ns)
+        return self.asked.reply(model, self._created_s, self._elapsed_ns)
 
     def _elapsed_ns(self) -> int:
         return int((self.engine.now() - self.inbound.received_at) * 1e9)
@@ -286,6 +352,19 @@ class Task:
         if not self.sink.begun:
             self.sink.begin(200, [(b"Content-Type", self.asked.dialect.stream_content_type), *STREAMED, *more])
 
+    def think_aloud(self, text: str, model: str) -> None:
+        """Send a thinking message as the answer's first text: once, and where the answer may hold one."""
+        assert self.asked is not None
+        if self.said or not self.asked.takes_asides:
+            return
+        self.said = text
+        self._heard_at = self.engine.now()
+        self._begin_early()
+        form = self.reply_form(model)
+        renderer = self.asked.dialect.render_stream(form)
+        self.sink.write(opening(renderer, form, text))
+        self.last_words = lambda error: renderer.render([StreamError(error)])
+
     def answer(self, status: int, more: Sequence[Header], body: bytes) -> None:
         """Send a whole answer."""
         self.status = status
@@ -297,7 +376,8 @@ class Task:
         assert self.session is not None
         self.error = error
         stream = self.asked.stream
-        said = spoken(self.asked.dialect.name, text, self.reply_form("lm-gateway"), stream=stream)
+        form = self.reply_form("lm-gateway")
+        said = spoken(self.asked.dialect.name, text, form, stream=stream, after=self.said)
         if stream:
             self.begin(self.session.trace.headers())
             self.sink.write(said)
@@ -311,10 +391,12 @@ class Task:
         dialect = self.asked.dialect if self.asked is not None else DIALECTS[self.inbound.route.dialect]
         request_id = self.inbound.request_id
         if self.sink.begun:
-            self.sink.abort(dialect.render_stream_error(error, request_id))
+            last = self.last_words(error) if self.last_words is not None else b""
+            self.sink.abort(last or dialect.render_stream_error(error, request_id))
             return
         routed = self.session.trace.headers() if self.session is not None else []
-        self.answer(error.status, [*routed, *headers.of_error(error)], dialect.render_error(error, request_id))
+        status = caller_status(error.status, dialect.name)
+        self.answer(status, [*routed, *headers.of_error(error)], dialect.render_error(error, request_id))
 
     def _broken_off(self) -> None:
         """Say why there will be no answer, where anybody still listens."""

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from lmgw.core.steps import Attempt, Commit, Dropped, Ended, Failed, Fault, FaultKind, Outcome, Reject, Step
 from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.gateway import headers
-from lmgw.gateway.failing import refused, report
+from lmgw.gateway.failing import clean, refused
 from lmgw.gateway.headers import Header
+from lmgw.gateway.measuring import estimate
 from lmgw.gateway.relay import Relay
 from lmgw.upstream.exchange import Exchange, Head
+from lmgw.wire.anthropic import ANTHROPIC
+from lmgw.wire.counting import Count
 from lmgw.wire.embeddings import Embeddings
+from lmgw.wire.progress import Progress
+from lmgw.wire.responses_native import lacks_route
 
 if TYPE_CHECKING:
     from lmgw.gateway.runtime import Lane
@@ -36,20 +41,25 @@ class Trial:
         self._step = step
         self._engine = task.engine
         self._lane: Lane = task.runtime.lanes[step.tier.name]
+        self._dialect = self._spoken()
         self._exchange: Exchange | None = None
         self._relay: Relay | None = None
         self._sent_at: float | None = None
+        self._answered = self._failed = False
         self._passage = self._engine.circuits.enter(step.tier, self._engine.now())
 
     async def run(self) -> Step | None:
         """Return what the session says once the attempt is over."""
         task, lane = self._task, self._lane
+        if self._asked.operation == "count_tokens" and lane.dialect != "anthropic":
+            return await self._estimate()
         try:
-            translation = self._asked.translate(lane.dialect, self._target(), task.reply_form(lane.tier.model))
+            translation = self._asked.translate(self._dialect, self._target(), task.reply_form(lane.tier.model))
         except GatewayError as error:
             self._passage.leave()
             return task.feed(Failed(Fault(FaultKind.REFUSED, error)))
         sent = translation.request
+        task.lossy = sent.lossy
         extra = headers.outbound(task.inbound, sent.headers, native=self._native, anthropic=lane.dialect == "anthropic")
         self._sent_at = self._engine.now()
         self._exchange = exchange = self._engine.client.exchange(
@@ -61,6 +71,7 @@ class Trial:
             exchange.abort()
             self._passage.leave()
             self._count_wait(self._engine.now())
+            self._tell()
 
     def pause(self) -> None:
         """The client does not read."""
@@ -81,7 +92,17 @@ class Trial:
 
     @property
     def _native(self) -> bool:
-        return self._lane.dialect == self._asked.dialect.name
+        return self._dialect == self._asked.dialect.name
+
+    def _spoken(self) -> str:
+        """The dialect for this provider: Responses where both sides have it and the answer's bytes can pass.
+
+        They cannot where words of the gateway's own come first.
+        """
+        lane, aside = self._lane, self._task.said or self._step.thinking_message
+        if self._asked.dialect.name != "responses" or not lane.responses or aside:
+            return lane.dialect
+        return "responses" if self._engine.learned.has_responses(lane.backend.name) else lane.dialect
 
     def _target(self) -> Target:
         """The tier's target, with what the plan decided for this request."""
@@ -90,7 +111,20 @@ class Trial:
             return wire
         return replace(wire, system=step.system, think=wire.think if step.think is None else step.think)
 
-    async def _converse(self, exchange: Exchange, translation: Translation | Embeddings) -> Step | None:
+    async def _estimate(self) -> Step | None:
+        """Count the prompt's tokens here: this provider cannot be asked to."""
+        task, engine = self._task, self._engine
+        self._passage.leave()
+        try:
+            tokens = await estimate(engine.reactor, engine.count_tokens, self._asked.routing())
+        except GatewayError as error:
+            return task.feed(Failed(Fault(FaultKind.REFUSED, error)))
+        counted = Ended(Progress(finish="stop"))
+        task.feed(counted)
+        task.answer(200, self._headers([]), ANTHROPIC.render_count(tokens))
+        return task.feed(counted)
+
+    async def _converse(self, exchange: Exchange, translation: Translation | Embeddings | Count) -> Step | None:
         head = await exchange.head()
         if isinstance(head, Fault):
             return self._feed(Failed(head))
@@ -98,27 +132,36 @@ class Trial:
             body = await exchange.body(ERROR_BYTES)
             data = b"" if isinstance(body, Fault) else body
             error = translation.error(head.status, data)
+            if self._dialect == "responses" and lacks_route(error):
+                self._engine.learned.no_responses(self._lane.backend.name, head.status)
+                return self._step  # the same attempt, translated now
             return self._feed(Failed(refused(head, error, self._lane, self._engine.epoch_s(), native=self._native)))
         more = headers.inbound(head, native=self._native)
         if translation.request.lossy:
             more.append((b"X-LMG-Lossy", ", ".join(translation.request.lossy).encode()))
-        if self._asked.stream and not _is_json(head) and not isinstance(translation, Embeddings):
+        if self._asked.stream and not _is_json(head) and not isinstance(translation, Embeddings | Count):
             return await self._stream(exchange, translation, more)
         return await self._whole(exchange, translation, more)
 
     async def _stream(self, exchange: Exchange, translation: Translation, more: list[Header]) -> Step | None:
         """Relay the answer as it comes."""
         task = self._task
-        self._relay = relay = Relay(
-            exchange, translation.stream(), task.sink, feed=self._feed, begin=lambda: task.begin(self._headers(more))
-        )
+        if self._step.thinking_message is not None:
+            task.think_aloud(self._step.thinking_message, self._lane.tier.model)
+        stream = translation.stream(task.said)
+
+        def begin() -> None:
+            task.begin(self._headers(more))
+            task.last_words = stream.last_words
+
+        self._relay = relay = Relay(exchange, stream, task.sink, feed=self._feed, begin=begin)
         task.progress = relay.progress
         exchange.relay(relay)
         step = await relay.decided
         return task.feed(Dropped()) if isinstance(step, Reject) else step
 
     async def _whole(
-        self, exchange: Exchange, translation: Translation | Embeddings, more: list[Header]
+        self, exchange: Exchange, translation: Translation | Embeddings | Count, more: list[Header]
     ) -> Step | None:
         """Read the whole answer, then ask."""
         body = await exchange.body(ANSWER_BYTES)
@@ -153,15 +196,28 @@ class Trial:
             self._sent_at = None
 
     def _feed(self, outcome: Outcome) -> Step | None:
-        """Tell the circuits, the log and the session what came of the attempt."""
+        """Tell the circuits, the watch and the session what came of the attempt."""
         if isinstance(outcome, Failed):
-            judged = self._session.judge(outcome.fault)
-            report(self._lane, outcome.fault, judged, self._task.inbound.request_id)
-            self._passage.failed(self._engine.now(), judged, outcome.fault.retry_after_s or 0.0)
+            self._failed = True
+            fault = outcome.fault
+            clean(fault.error, self._lane)
+            judged = self._session.judge(fault)
+            self._passage.failed(self._engine.now(), judged, fault.retry_after_s or 0.0)
+            self._engine.watch.failed(self._lane, fault, judged, self._task.inbound.request_id)
         step = self._task.feed(outcome)
         if isinstance(step, Commit | Reject):
+            self._answered = True
             self._passage.succeeded()
         return step
+
+    def _tell(self) -> None:
+        """Tell the watch of an attempt that did not fail."""
+        if self._failed:
+            return
+        if self._answered:
+            self._engine.watch.succeeded(self._lane)
+        else:
+            self._engine.watch.abandoned(self._lane)
 
 
 def _is_json(head: Head) -> bool:

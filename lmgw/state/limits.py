@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from ipaddress import IPv6Network
+
 from lmgw.config.snapshot import Client, Profile
 from lmgw.core.bucket import Buckets
 from lmgw.errors import RateLimited
@@ -16,8 +19,9 @@ class Limits:
         self._profiles = Buckets()
 
     def address(self, peer: str, rpm: int, now: float) -> None:
-        """Count a request of this address."""
-        _take(self._addresses, peer, rpm, now, "ip", "your address")
+        """Count a request of this address, together with those of its network."""
+        if rpm:
+            _take(self._addresses, network_of(peer), rpm, now, "ip", "your address")
 
     def client(self, client: Client, now: float) -> None:
         """Count a request of this client."""
@@ -26,6 +30,15 @@ class Limits:
     def profile(self, profile: Profile, now: float) -> None:
         """Count a request through this profile; all who use it share its limit."""
         _take(self._profiles, profile.name, profile.rate_limit_rpm, now, "profile", f"profile {profile.name}")
+
+
+@lru_cache(maxsize=1024)
+def network_of(peer: str) -> str:
+    """Return what counts as one address: an IPv4 address, or the /64 of an IPv6 one, which is one host's to use up."""
+    try:
+        return str(IPv6Network((peer.partition("%")[0], 64), strict=False)) if ":" in peer else peer
+    except ValueError:
+        return peer
 
 
 def _take(buckets: Buckets, key: str, rpm: int, now: float, scope: str, who: str) -> None:

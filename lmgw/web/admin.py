@@ -10,40 +10,31 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
+from lmgw.core.record import FAULTS, Filter
 from lmgw.errors import BadRequest, Forbidden, Unauthorized
+from lmgw.gateway.events import HEADERS
+from lmgw.gateway.explaining import Circumstances
 from lmgw.secret import Secret
-from lmgw.web import guard, sessions
+from lmgw.web import filters, guard, sessions
 from lmgw.web.answers import JSON
+from lmgw.web.client import ASKED
+from lmgw.web.filters import read_query
 from lmgw.web.operations import Operations
+from lmgw.web.page import Page
 from lmgw.web.request import Request
 from lmgw.web.routes import misrouted
 from lmgw.web.site import Site
 
 _STAMP = (
-    b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    b"Content-Security-Policy: default-src 'none'; base-uri 'none'; form-action 'none';"
     b" frame-ancestors 'none'\r\n"
     b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
     b"Cross-Origin-Resource-Policy: same-origin\r\nCache-Control: no-store\r\n"
 )
 
-_PAGE = b"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>lmgw</title></head>
-<body style="font: 16px/1.5 system-ui; max-width: 40rem; margin: 3rem auto; padding: 0 1rem">
-<h1>lmgw</h1>
-<p>This is the admin port.</p>
-<ul>
-<li><a href="/admin/health">GET /admin/health</a>: what is ready, what is missing, the last reload</li>
-<li><a href="/admin/config">GET /admin/config</a>: the configuration in force, without secrets</li>
-<li>POST /admin/reload: read the files again, as SIGHUP does</li>
-<li>POST /admin/login: <code>{"token": "..."}</code> in, session cookie out</li>
-</ul>
-</body>
-</html>
-"""
-
 #: Routes that ask for no token: the page, and the way to show one.
 _OPEN = frozenset({(b"GET", b"/"), (b"HEAD", b"/"), (b"POST", b"/admin/login")})
+_PAGE_FILES = b"/dashboard/"
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 UNKNOWN = "the token is missing or wrong: send 'Authorization: Bearer TOKEN', or log in by POST /admin/login"
@@ -52,6 +43,33 @@ READ_ONLY = (
     "read-only: this port can be reached from other machines and has no token; set admin_token_env in [gateway] to the"
     " name of an environment variable that holds one, and restart"
 )
+
+
+#: Entries shown where nobody says how many.
+DEFAULT_LIMIT = 100
+
+_TRAFFIC = {
+    "limit": filters.count,
+    "failures": filters.truth,
+    "id": filters.text,
+    "client": filters.text,
+    "profile": filters.text,
+    "tier": filters.text,
+    "backend": filters.text,
+    "fault": filters.one_of(*FAULTS),
+    "success": filters.truth,
+    "status": filters.status,
+    "since": filters.moment,
+}
+_HISTORY = {"since": filters.moment}
+_EXPLAIN = {
+    "route": filters.choice(ASKED),
+    "client": filters.text,
+    "profile": filters.text,
+    "label": filters.text,
+    "expert": filters.truth,
+    "priority": filters.whole,
+}
 
 
 class Login(msgspec.Struct):
@@ -74,6 +92,7 @@ class AdminPort:
     def __init__(self, operations: Operations, opened: sessions.Sessions) -> None:
         self._operations = operations
         self._sessions = opened
+        self._page = Page()
 
     # -- who may come in
 
@@ -87,7 +106,7 @@ class AdminPort:
         if changes and origin is not None and not guard.is_own_origin(origin, host):
             raise Forbidden("a page of another origin may not change anything here")
         if gateway.admin_token is not None:
-            if (request.method, request.path) not in _OPEN and not self._known(request, gateway.admin_token):
+            if not _is_open(request) and not self._known(request, gateway.admin_token):
                 raise Unauthorized(UNKNOWN)
             return True
         if not guard.admin_host_allowed(host, gateway.admin_allowed_hosts):
@@ -111,8 +130,13 @@ class AdminPort:
 
     @app.route("/", methods=["GET"])
     def page(self, request: Request) -> None:
-        """Name the routes."""
-        request.sink.answer(200, [(b"Content-Type", b"text/html; charset=utf-8")], _PAGE)
+        """Show the dashboard."""
+        self._page.answer(request)
+
+    @app.route("/dashboard/<name>", methods=["GET"])
+    def page_file(self, request: Request, name: str) -> None:
+        """Send one of the dashboard's files."""
+        self._page.answer(request, name)
 
     @app.route("/admin/health", methods=["GET"])
     def health(self, request: Request) -> None:
@@ -133,6 +157,69 @@ class AdminPort:
         else:
             _answer(request, 200, {"status": "reloaded", "summary": result.summary, "changes": result.changes})
 
+    @app.route("/admin/traffic", methods=["GET"])
+    def traffic(self, request: Request) -> None:
+        """Show the newest requests that are wanted."""
+        asked = read_query(request.uri, _TRAFFIC)
+        limit, failures = asked.pop("limit", DEFAULT_LIMIT), asked.pop("failures", False)
+        _answer(request, 200, self._operations.traffic(Filter(**asked), limit, failures=failures))
+
+    @app.route("/admin/traffic/<path:id>", methods=["GET"])
+    def request(self, request: Request, id: str) -> None:
+        """Show one request."""
+        _answer(request, 200, self._operations.request(id))
+
+    @app.route("/admin/inflight", methods=["GET"])
+    def in_flight(self, request: Request) -> None:
+        """Show what runs now."""
+        _answer(request, 200, self._operations.in_flight())
+
+    @app.route("/admin/events", methods=["GET"])
+    def events(self, request: Request) -> None:
+        """Tell what happens from now on."""
+        if request.method == b"HEAD":
+            request.sink.answer(200, HEADERS, b"")
+        else:
+            self._operations.listen(request.sink)
+
+    @app.route("/admin/queues", methods=["GET"])
+    def queues(self, request: Request) -> None:
+        """Show what runs and waits in each queue."""
+        _answer(request, 200, self._operations.queues())
+
+    @app.route("/admin/spend", methods=["GET"])
+    def spend(self, request: Request) -> None:
+        """Show who used what."""
+        _answer(request, 200, self._operations.spend())
+
+    @app.route("/admin/history", methods=["GET"])
+    def history(self, request: Request) -> None:
+        """Show the last hour in points of ten seconds, and what changed in it."""
+        _answer(request, 200, self._operations.history(read_query(request.uri, _HISTORY).get("since", 0.0)))
+
+    @app.route("/admin/backends/health", methods=["GET"])
+    async def backends(self, request: Request) -> None:
+        """Probe all backends: 200 where all are well, else 207."""
+        found = await self._operations.backends()
+        _answer(request, 200 if found["ok"] else 207, found)
+
+    @app.route("/admin/explain", methods=["POST"])
+    async def explain(self, request: Request) -> None:
+        """Show what would become of a request."""
+        given = Circumstances(**read_query(request.uri, _EXPLAIN))
+        _answer(request, 200, await self._operations.explain(request.body, given))
+
+    @app.route("/admin/playground", methods=["POST"])
+    def playground(self, request: Request) -> None:
+        """Answer a chat of the operator's."""
+        self._operations.play(request.body, request.request_id, request.channel.peer, request.sink)
+
+    @app.route("/metrics", methods=["GET"])
+    def metrics(self, request: Request) -> None:
+        """Show what Prometheus reads."""
+        content_type, body = self._operations.metrics(request.headers.get(b"accept", b"").decode("latin-1"))
+        request.sink.answer(200, [(b"Content-Type", content_type.encode())], body)
+
     @app.route("/admin/login", methods=["POST"])
     def login(self, request: Request) -> None:
         """Give a session cookie for the token."""
@@ -148,6 +235,11 @@ class AdminPort:
         cookie = f"{sessions.COOKIE.decode()}={self._sessions.start(token)}; Path=/; HttpOnly; SameSite=Strict"
         cookie += f"; Max-Age={sessions.LIFETIME_S}{'; Secure' if request.isSecure() else ''}"
         request.sink.answer(200, [JSON, (b"Set-Cookie", cookie.encode())], b'{"status":"ok"}')
+
+
+def _is_open(request: Request) -> bool:
+    """Whether a request needs no token: the page, its files, and the way to show a token."""
+    return (request.method, request.path) in _OPEN or (request.method in _SAFE and request.path.startswith(_PAGE_FILES))
 
 
 def _answer(request: Request, status: int, body: Any) -> None:

@@ -26,6 +26,8 @@ IDLE_MS = 120_000
 LINGER_MS = 2_000
 #: How long the last words of a broken stream may take to be read.
 LAST_WORDS_MS = 5_000
+#: The largest body, in bytes, that is read for nothing, so that a connection whose request is turned away can be kept.
+SKIPPED_BYTES = 65_536
 
 
 class Phase(Enum):
@@ -34,6 +36,7 @@ class Phase(Enum):
     IDLE = "waits for a request"
     HEAD = "reads a head"
     BODY = "reads a body"
+    SKIP = "reads the body of a request that is turned away"
     BUSY = "answers"
     LINGER = "has refused, and reads without listening"
     CLOSING = "sends its last bytes"
@@ -61,6 +64,8 @@ class Channel(HTTPChannel):
         self.clogged = False
         self.peer = self.local = ""
         self._unread = b""
+        self._unskipped = 0
+        self._turned_away: GatewayError | None = None
         self._reading = False
         self._retiring = False
 
@@ -129,7 +134,7 @@ class Channel(HTTPChannel):
         match self.phase:
             case Phase.HEAD:
                 self.refuse(RequestTimeout("the request's head did not come in time"))
-            case Phase.BODY:
+            case Phase.BODY | Phase.SKIP:
                 self.refuse(RequestTimeout("the request's body did not come in time"))
             case Phase.BUSY:
                 self.requests[0].sink.lost("client_stalled")
@@ -148,19 +153,29 @@ class Channel(HTTPChannel):
             return
         self._reading = True
         try:
-            while self._unread:
-                if self.phase in _READING_HEAD:
-                    given = self._next_head()
-                else:
-                    given, self._unread = self._unread, b""
-                if not given or self.phase in _DEAF:
-                    break
-                super().dataReceived(given)
+            while self._unread and self.phase not in _DEAF and self._read_some():
+                pass
         finally:
             self._reading = False
 
-    def _next_head(self) -> bytes:
-        """Return what the base class must see of the next head, nothing if that is not whole yet or not well formed."""
+    def _read_some(self) -> bool:
+        """Take the next piece of what is unread; returns false where more must come first."""
+        if self.phase is Phase.SKIP:
+            self._skip()
+            return True
+        if self.phase in _READING_HEAD:
+            given = self._next_head()
+        else:
+            given, self._unread = self._unread, b""
+        if given and self.phase not in _DEAF:
+            super().dataReceived(given)
+        return given is not None
+
+    def _next_head(self) -> bytes | None:
+        """Return what the base class must see of the next head, nothing of one that is turned away.
+
+        ``None`` where the head is not whole yet, or not well formed.
+        """
         self._unread = self._unread.lstrip(b"\r\n")
         if self.phase is Phase.IDLE and self._unread:
             self._enter(Phase.HEAD, self.site.gateway.header_timeout_ms)
@@ -170,14 +185,40 @@ class Channel(HTTPChannel):
                 raise HeadTooLarge(f"the request line and the headers are larger than {HEAD_LIMIT} bytes")
             if end:
                 self.head = parse(text)
-                self._expect_body()
                 self._unread = rest
+                refusal = self.site.refusal(self.head)
+                if refusal is not None:
+                    self._turn_away(refusal)
+                    return b""
+                self._expect_body()
                 return self.head.frame
             if text and looks_wrong(text):
                 raise malformed()
         except GatewayError as problem:
             self.refuse(problem)
-        return b""
+        return None
+
+    def _turn_away(self, problem: GatewayError) -> None:
+        """Answer a request from its head alone, which must be cheap: the connection is kept if little is to come."""
+        head = self.head
+        self._enter(Phase.SKIP, self.site.gateway.body_timeout_ms)
+        known = head.length is not None and head.length <= SKIPPED_BYTES
+        if known and head.persistent and not self.ending and b"expect" not in head.headers:
+            self._turned_away, self._unskipped = problem, head.length or 0
+            self._skip()
+        else:
+            self.refuse(problem)
+
+    def _skip(self) -> None:
+        """Throw away what has come of the body of a request that is turned away; answer once it is all there."""
+        skipped = min(self._unskipped, len(self._unread))
+        self._unread = self._unread[skipped:]
+        self._unskipped -= skipped
+        problem = self._turned_away
+        if not self._unskipped and problem is not None:
+            self._turned_away = None
+            self.send(self._words(problem, b""))
+            self._enter(Phase.IDLE, IDLE_MS)
 
     def _expect_body(self) -> None:
         gateway = self.site.gateway
@@ -219,20 +260,25 @@ class Channel(HTTPChannel):
         """
         if self.phase in _DEAF:
             return
-        method, target, headers = self._so_far()
+        words = self._words(problem, b"Connection: close\r\n")
         self._enter(Phase.LINGER, LINGER_MS)
         for request in self.requests:
             request.release()
-        request_id = answers.request_id(headers.get(b"x-request-id"))
-        lines, body = answers.error(answers.dialect_of(target), problem, request_id)
-        own = self.site.own_lines(request_id) + b"Content-Length: %d\r\nConnection: close\r\n" % len(body)
-        self.transport.write(answers.head(problem.status, lines, own) + (b"" if method == b"HEAD" else body))
+        self.transport.write(words)
         if ITCPTransport.providedBy(self.transport) and not self.isSecure():
             self.transport.loseWriteConnection()
 
+    def _words(self, problem: GatewayError, more: bytes) -> bytes:
+        """Return the answer to the request that is being read; ``more`` are header lines."""
+        method, target, headers = self._so_far()
+        request_id = answers.request_id(headers.get(b"x-request-id"))
+        lines, body = answers.error(answers.dialect_of(target), problem, request_id)
+        own = b"%bContent-Length: %d\r\n%b" % (self.site.own_lines(request_id), len(body), more)
+        return answers.head(problem.status, lines, own) + (b"" if method == b"HEAD" else body)
+
     def _so_far(self) -> tuple[bytes, bytes, Mapping[bytes, bytes]]:
         """Return method, target and headers of the request that is being read, as far as it is known."""
-        if self.phase is Phase.BODY:
+        if self.phase in (Phase.BODY, Phase.SKIP):
             return self.head.method, self.head.target, self.head.headers
         method, space, rest = self._unread.partition(b"\r\n")[0].partition(b" ")
         return method if space else b"", rest.partition(b" ")[0], {}

@@ -10,13 +10,32 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
-from lmgw.errors import Forbidden, NotFound
+from lmgw.errors import Forbidden, GatewayError, NotFound
 from lmgw.gateway.inbound import Handler, Inbound, Route
 from lmgw.web import guard
 from lmgw.web.answers import JSON
+from lmgw.web.head import Head
 from lmgw.web.request import Request
 from lmgw.web.routes import base_url, misrouted
 from lmgw.web.site import Site
+
+
+_SETUP = b"""\
+This gateway is ready when every provider that it was configured with has its key ("ready": true on /status).
+
+Which keys are missing, the operator sees:
+  - in the log: the warnings right after the start (docker compose logs, journalctl -u lmgw)
+  - on the admin port: GET /admin/health, "missing"; or by the command: lmgw status
+
+Keys are environment variables of the gateway, read once at its start. To set one:
+  - Docker Compose: write NAME=value into .env beside compose.yaml, then: docker compose restart
+  - systemd: write NAME=value into /etc/lm-gateway/env, then: systemctl restart lmgw
+A variable that is empty, or still holds a guide's placeholder, counts as missing. A reload does not read keys again.
+"""
+
+
+#: What is answered however much there is to do: probes must not take a busy gateway for a dead one.
+_HEALTH = frozenset({b"/", b"/healthz", b"/readyz", b"/status"})
 
 
 def client_site(engine: Handler, reactor: IReactorTime) -> Site:
@@ -25,6 +44,7 @@ def client_site(engine: Handler, reactor: IReactorTime) -> Site:
     return Site(
         port.app,
         port.screen,
+        refusal=port.refusal,
         reactor=reactor,
         gateway=lambda: engine.current.config.gateway,
         draining=lambda: engine.draining,
@@ -40,6 +60,10 @@ class ClientPort:
         self._engine = engine
 
     # -- who may come in
+
+    def refusal(self, head: Head) -> GatewayError | None:
+        """Return why a request is turned away before its body is read; whoever asks for the health is let in."""
+        return None if head.target in _HEALTH else self._engine.refusal()
 
     def screen(self, request: Request) -> bool:
         """Refuse the pages of foreign origins, and answer an allowed page's preflight."""
@@ -86,6 +110,11 @@ class ClientPort:
         """Show what everybody may know."""
         request.sink.answer(200, [JSON], self._engine.status())
 
+    @app.route("/setup", methods=["GET"])
+    def setup(self, request: Request) -> None:
+        """Say what to do where ``/status`` is not ready; it names nothing of the configuration, for anybody may ask."""
+        request.sink.answer(200, [(b"Content-Type", b"text/plain; charset=utf-8")], _SETUP)
+
     @app.route("/v1/models", methods=["GET"])
     @app.route("/v1/models/<path:name>", methods=["GET"])
     def models(self, request: Request, name: str | None = None) -> None:
@@ -93,16 +122,18 @@ class ClientPort:
         anthropic = b"anthropic-version" in request.headers
         self.look_up(request, Route.ANTHROPIC_MODELS if anthropic else Route.MODELS, name)
 
-    @app.route("/v1/responses", methods=["POST"])
-    def responses(self, request: Request) -> None:
-        """Say that this dialect is not spoken."""
-        raise NotFound("the Responses API is not served here; use POST /v1/chat/completions")
+    @app.route("/v1/responses/<path:name>", methods=["GET", "POST", "DELETE"])
+    def stored_response(self, request: Request, name: str) -> None:
+        """Say that there is nothing of an earlier answer to be read, cancelled or deleted."""
+        raise NotFound(
+            "of the Responses API there is only POST /v1/responses here: no answer is stored that could be read, "
+            "cancelled or deleted by its id; send the items of the conversation in input"
+        )
 
     # -- handed to the engine
 
     def look_up(self, request: Request, route: Route, name: str | None = None) -> None:
         """Answer with one of the engine's listings. Raises ``GatewayError``."""
-        request.dialect = route.dialect
         request.sink.answer(200, [JSON], self._engine.listing(route.operation, name, self._inbound(request, route)))
 
     def ask(self, request: Request, route: Route) -> None:
@@ -110,6 +141,7 @@ class ClientPort:
         self._engine.handle(self._inbound(request, route), request.sink)
 
     def _inbound(self, request: Request, route: Route) -> Inbound:
+        request.dialect = route.dialect
         trusted = self._engine.current.config.gateway.trusted_proxies
         peer, proxied = guard.client_address(request.channel.peer, request.headers.get(b"x-forwarded-for"), trusted)
         return Inbound(route, request.request_id, request.body, request.headers, peer, proxied, request.received_at)
@@ -123,10 +155,12 @@ def _handler(method: Callable[..., Any], route: Route) -> Callable[[ClientPort, 
     return handle
 
 
-_ASKED = {
+#: The routes that are handed to the engine.
+ASKED = {
     "/v1/chat/completions": Route.CHAT,
     "/v1/completions": Route.COMPLETIONS,
     "/v1/embeddings": Route.EMBEDDINGS,
+    "/v1/responses": Route.RESPONSES,
     "/v1/messages": Route.MESSAGES,
     "/v1/messages/count_tokens": Route.COUNT_TOKENS,
     "/api/chat": Route.OLLAMA_CHAT,
@@ -141,7 +175,7 @@ _LISTED = {
     "/api/show": ("POST", Route.OLLAMA_SHOW),
     "/api/pull": ("POST", Route.OLLAMA_PULL),
 }
-for _path, _route in _ASKED.items():
+for _path, _route in ASKED.items():
     ClientPort.app.route(_path, methods=["POST"])(_handler(ClientPort.ask, _route))
 for _path, (_method, _route) in _LISTED.items():
     ClientPort.app.route(_path, methods=[_method])(_handler(ClientPort.look_up, _route))

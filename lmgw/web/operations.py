@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lmgw.config.snapshot import Gateway
+from lmgw.core.record import Filter
+from lmgw.gateway.explaining import Circumstances
+from lmgw.gateway.inbound import Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,39 @@ class Operations(Protocol):
 
     def health(self) -> Mapping[str, Any]:
         """Return the body of ``GET /admin/health``."""
+
+    def traffic(self, wanted: Filter, limit: int, *, failures: bool) -> Mapping[str, Any]:
+        """Return the body of ``GET /admin/traffic``; with ``failures`` from the ring of their own."""
+
+    def request(self, id: str) -> Mapping[str, Any]:
+        """Return one request, finished or in flight. Raises :class:`~lmgw.errors.NotFound`."""
+
+    def in_flight(self) -> Mapping[str, Any]:
+        """Return the body of ``GET /admin/inflight``."""
+
+    def listen(self, sink: Sink) -> None:
+        """Answer with live events until either side ends it."""
+
+    def queues(self) -> Mapping[str, Any]:
+        """Return the body of ``GET /admin/queues``."""
+
+    def spend(self) -> Mapping[str, Any]:
+        """Return the body of ``GET /admin/spend``."""
+
+    def history(self, since: float) -> Mapping[str, Any]:
+        """Return the body of ``GET /admin/history``, from a time on (seconds since the epoch)."""
+
+    def backends(self) -> Awaitable[Mapping[str, Any]]:
+        """Probe all backends; ``ok`` says whether all are well."""
+
+    def explain(self, body: bytes, given: Circumstances) -> Awaitable[Mapping[str, Any]]:
+        """Return the plan for a request. Raises :class:`~lmgw.errors.GatewayError`."""
+
+    def play(self, body: bytes, request_id: str, peer: str, sink: Sink) -> None:
+        """Answer an operator's chat. Raises :class:`~lmgw.errors.GatewayError` before anything is sent."""
+
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        """Return content type and body of ``GET /metrics``."""
 
     def config(self) -> Mapping[str, Any]:
         """Return the body of ``GET /admin/config``."""

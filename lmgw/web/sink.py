@@ -44,7 +44,7 @@ class ClientSink:
         """Send a whole answer in one write, and end; nothing happens once an answer has begun."""
         if self.begun or self.closed:
             return
-        bare = status == 204
+        bare = status in (204, 304)
         head = self._head(status, headers, b"" if bare else b"Content-Length: %d\r\n" % len(body))
         self._channel.transport.write(head if bare or self._request.method == b"HEAD" else head + body)
         self._end()
@@ -90,8 +90,9 @@ class ClientSink:
         request.code = status
         if channel.ending:
             channel.persistent = False
-        own = b"%b%b%b%b" % (
+        own = b"%b%b%b%b%b" % (
             channel.site.own_lines(request.request_id),
+            b"Request-Id: %b\r\n" % request.request_id.encode() if request.dialect == "anthropic" else b"",
             request.stamp,
             framing,
             b"" if channel.persistent else _CLOSE,

@@ -11,13 +11,17 @@ from twisted.web import server
 from twisted.web.http import datetimeToString
 
 from lmgw.config.snapshot import Gateway
+from lmgw.errors import GatewayError
 from lmgw.gateway.ticker import Ticker
 from lmgw.web.channel import Channel
+from lmgw.web.head import Head
 from lmgw.web.request import Request
 from lmgw.web.routes import Router
 
 #: Looks at a request before it is routed: raises a ``GatewayError``, or returns false where it has answered itself.
 Screen = Callable[[Request], bool]
+#: Looks at a request's head: returns why it is turned away before its body is read, if it is.
+Refusal = Callable[[Head], GatewayError | None]
 
 
 class Site(server.Site):
@@ -28,6 +32,7 @@ class Site(server.Site):
 
     :param gateway: returns the limits now in force; asked at every connection and request, so that a reload is live.
     :param draining: whether every answer is to be the last of its connection.
+    :ivar refusal: asked at every head.
     :ivar connections: all of them, idle, busy and waiting.
     :ivar buffered_bytes: request bodies in memory.
     """
@@ -41,6 +46,7 @@ class Site(server.Site):
         app: Klein,
         screen: Screen,
         *,
+        refusal: Refusal = lambda head: None,
         reactor: IReactorTime,
         gateway: Callable[[], Gateway],
         draining: Callable[[], bool],
@@ -48,6 +54,7 @@ class Site(server.Site):
         super().__init__(None, reactor=reactor, timeout=None, parsePOSTFormSubmission=False)
         self.connections: set[Channel] = set()
         self.buffered_bytes = 0
+        self.refusal = refusal
         self._screen = screen
         self._route = Router(app)
         self._gateway = gateway

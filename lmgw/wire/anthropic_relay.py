@@ -58,8 +58,8 @@ def edit_request(body: Body, target: Target) -> Rendered:
 
 
 def edit_count_tokens(body: Body, target: Target) -> Rendered:
-    """The same for a caller's ``count_tokens`` request."""
-    return replace(edit_request(body, target), path=COUNT_TOKENS_PATH)
+    """The same for a caller's ``count_tokens`` request, which policy does not touch: it counts what the caller says."""
+    return replace(edit_request(body, replace(target, system=None, think=None)), path=COUNT_TOKENS_PATH)
 
 
 def _said(body: Body, key: str) -> Any:

@@ -93,7 +93,10 @@ class Reply:
 
 
 class StreamRenderer(Protocol):
-    """Events to bytes of one client stream."""
+    """Events to bytes of one client stream.
+
+    A second ``Start`` tells its usage and nothing else: an answer that goes on in a stream that has begun.
+    """
 
     def render(self, events: Sequence[Event]) -> bytes:
         """Return the client's bytes for these events (empty where they only change state)."""

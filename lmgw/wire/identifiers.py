@@ -5,10 +5,14 @@ from __future__ import annotations
 from hashlib import blake2b
 
 
+def made_id(prefix: str, *seed: object) -> str:
+    """Return an id of ``prefix``, an underscore and 24 hexadecimal digits; the same ``seed`` gives the same id."""
+    return f"{prefix}_{blake2b(repr(seed).encode(), digest_size=12).hexdigest()}"
+
+
 def made_call_id(*seed: object) -> str:
     """Return a tool call's id (29 characters of ``[A-Za-z0-9_-]``) for a call that has none.
 
-    The same ``seed`` gives the same id: it must hold something of the one answer (its time, its id), as ids must not
-    come twice in a conversation.
+    The ``seed`` must hold something of the one answer (its time, its id), as ids must not come twice in a conversation.
     """
-    return "call_" + blake2b(repr(seed).encode(), digest_size=12).hexdigest()
+    return made_id("call", *seed)

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from lmgw.errors import GatewayError
-from lmgw.wire.dialect import StreamParser, StreamRenderer, Target
+from lmgw.wire.dialect import Reply, StreamParser, StreamRenderer, Target
 from lmgw.wire.events import (
     Answer,
     Event,
@@ -70,6 +70,11 @@ class Rewrite(Protocol):
         """Return a whole answer, changed."""
 
 
+def opening(renderer: StreamRenderer, reply: Reply, said: str) -> bytes:
+    """Let a caller's stream begin with ``said``, a text of the gateway's own; return its bytes."""
+    return renderer.render([Start(reply.id, reply.model), TextDelta(said)])
+
+
 class TranslatedStream:
     """The :class:`~lmgw.wire.translate.AnswerStream` of a pair of different dialects."""
 
@@ -95,6 +100,10 @@ class TranslatedStream:
         if self.progress.error is not None:
             return b""
         return self._pass(self._parser.eof(clean))
+
+    def last_words(self, error: GatewayError) -> bytes:
+        """Return how the stream ends where it breaks off here, ``b""`` where the dialect has no such end."""
+        return self._renderer.render([StreamError(error)])
 
     def _pass(self, events: Sequence[Event]) -> bytes:
         if self._rewrite is not None:

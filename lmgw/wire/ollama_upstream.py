@@ -7,6 +7,7 @@ image URLs; ``think: true`` is a 400 on a model that cannot think, and thinking 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -141,6 +142,8 @@ class _Messages:
         self.lossy: list[str] = []
         self._vision = capabilities.vision
         self._names: dict[str, str] = {}
+        self._places: dict[str, int] = {}
+        self._count = count()
 
     def add(self, message: Message) -> None:
         """Write one turn: tool results first, each a message of its own, then what else it holds."""
@@ -167,6 +170,7 @@ class _Messages:
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         self._names[call.id] = call.name
+        self._places[call.id] = next(self._count)
         return {"id": call.id, "function": {"name": call.name, "arguments": arguments_object(call.arguments)}}
 
     def _result(self, result: ToolResult) -> None:
@@ -176,7 +180,15 @@ class _Messages:
         turn["tool_call_id"] = result.id
         if result.is_error:
             self.lossy.append("is_error")
-        self.rendered.append(turn)
+        self.rendered.insert(self._place(result.id), turn)
+
+    def _place(self, id: str) -> int:
+        """Return where a result goes among those that came before it: models know their calls' results by the order."""
+        at = len(self.rendered)
+        place = self._places.get(id)
+        while place is not None and self._places.get(self.rendered[at - 1].get("tool_call_id", ""), -1) > place:
+            at -= 1
+        return at
 
     def _message(self, role: str, parts: Iterable[Part], joint: str) -> dict[str, Any]:
         texts: list[str] = []

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from lmgw.errors import GatewayError
-from lmgw.wire.dialect import Rendered, Reply, Target
+from lmgw.wire.dialect import Rendered, Reply, StreamRenderer, Target
 from lmgw.wire.events import Answer, Request
 from lmgw.wire.openai_answer import parse_answer, render_answer
 from lmgw.wire.openai_native import CHAT
@@ -54,7 +54,7 @@ class OpenAI:
         """Start reading an upstream's stream."""
         return ChatParser()
 
-    def render_stream(self, reply: Reply) -> ChatRenderer:
+    def render_stream(self, reply: Reply) -> StreamRenderer:
         """Start writing a caller's stream."""
         return ChatRenderer(reply)
 

@@ -69,15 +69,15 @@ def parse_usage(found: Any) -> Usage | None:
     """Read ``usage``. The prompt's count includes what was cached, the completion's what was reasoning."""
     if not isinstance(found, dict):
         return None
-    prompt = _details(found, "prompt_tokens_details")
-    read = _count(prompt, "cached_tokens") or _count(found, "prompt_cache_hit_tokens")
-    written = _count(prompt, "cache_write_tokens")
+    prompt = details(found, "prompt_tokens_details")
+    read = count(prompt, "cached_tokens") or count(found, "prompt_cache_hit_tokens")
+    written = count(prompt, "cache_write_tokens")
     return Usage(
-        input=max(0, _count(found, "prompt_tokens") - read - written),
-        output=_count(found, "completion_tokens"),
+        input=max(0, count(found, "prompt_tokens") - read - written),
+        output=count(found, "completion_tokens"),
         cache_read=read,
         cache_write=written,
-        reasoning=_count(_details(found, "completion_tokens_details"), "reasoning_tokens"),
+        reasoning=count(details(found, "completion_tokens_details"), "reasoning_tokens"),
     )
 
 
@@ -172,11 +172,13 @@ def arguments_text(arguments: Any) -> str:
     return _encode(arguments).decode() if arguments is not None else ""
 
 
-def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:
-    details = usage.get(key)
-    return details if isinstance(details, dict) else {}
+def details(usage: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the object at ``key``, an empty one where there is none."""
+    found = usage.get(key)
+    return found if isinstance(found, dict) else {}
 
 
-def _count(holder: dict[str, Any], key: str) -> int:
-    count = holder.get(key)
-    return int(count) if isinstance(count, int | float) else 0
+def count(holder: dict[str, Any], key: str) -> int:
+    """Return the number at ``key``, 0 where there is none."""
+    found = holder.get(key)
+    return int(found) if isinstance(found, int | float) else 0

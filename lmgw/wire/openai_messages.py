@@ -112,7 +112,7 @@ def _part(part: Mapping[str, Any], where: str, cache: _Cache) -> Part:
         url = text_field(image, "url", f"{where}image_url.")
         detail = field(image, "detail", str, f"{where}image_url.")
         if url.startswith("data:"):
-            media_type, data = _data_url(url, f"{where}image_url.url")
+            media_type, data = data_url(url, f"{where}image_url.url")
             return Image(media_type, data, detail=detail, cache=cache)
         return Image(url=url, detail=detail, cache=cache)
     if kind == "file":
@@ -129,11 +129,11 @@ def _file(file: Mapping[str, Any], where: str, cache: _Cache) -> Document:
     title = field(file, "filename", str, where)
     if not data.startswith("data:"):
         return Document(data=data, title=title, cache=cache)
-    media_type, data = _data_url(data, f"{where}file_data")
+    media_type, data = data_url(data, f"{where}file_data")
     return Document(media_type, data, title=title, cache=cache)
 
 
-def _data_url(url: str, where: str) -> tuple[str, str]:
+def data_url(url: str, where: str) -> tuple[str, str]:
     """Return the media type and the base64 text of a ``data:`` URL (RFC 2397)."""
     comma = url.find(",", 5, 300)
     head = url[5:comma].split(";")

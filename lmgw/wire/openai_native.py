@@ -1,6 +1,6 @@
 """Pass-through of OpenAI's dialect: callers and upstreams that both speak it.
 
-Besides chat there is ``/v1/completions``, which no other dialect knows; Ollama has it beside its own API.
+Besides chat there is ``/v1/completions``, which no other dialect knows; Ollama serves it too.
 """
 
 from __future__ import annotations
@@ -197,4 +197,3 @@ def _system(body: Body, system: str) -> Patch:
 
 CHAT = Operation(CHAT_PATH, chat=True)
 COMPLETIONS = Operation("/completions")
-OLLAMA_COMPLETIONS = Operation("/v1/completions")

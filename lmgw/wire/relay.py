@@ -109,6 +109,10 @@ class Relay:
             progress.error = cut_short(clean)
         return last + self._scanner.end() if progress.error is None else b""
 
+    def last_words(self, error: GatewayError) -> bytes:
+        """Return how the stream ends where it breaks off here, ``b""`` where the dialect has no such end."""
+        return b""
+
 
 def cut_short(clean: bool) -> UpstreamFailed:
     """The error of an answer that ended before its finish."""

@@ -9,12 +9,15 @@ from lmgw.errors import BadRequest, GatewayError
 from lmgw.wire.anthropic import ANTHROPIC
 from lmgw.wire.body import Body
 from lmgw.wire.dialect import Dialect, Rendered, Reply, Target
-from lmgw.wire.neutral import JsonTool, Rewrite, TranslatedStream, foreign, note_answer
+from lmgw.wire.lossy import named
+from lmgw.wire.neutral import JsonTool, Rewrite, TranslatedStream, foreign, note_answer, opening
 from lmgw.wire.ollama import OLLAMA, OLLAMA_GENERATE
+from lmgw.wire.ollama_edit import offered_tools
 from lmgw.wire.openai import OPENAI
-from lmgw.wire.openai_native import COMPLETIONS, OLLAMA_COMPLETIONS
+from lmgw.wire.openai_native import COMPLETIONS
 from lmgw.wire.progress import Progress
 from lmgw.wire.relay import Native
+from lmgw.wire.responses import RESPONSES
 from lmgw.wire.tool_repair import ToolRepair
 
 DIALECTS: dict[str, Dialect] = {
@@ -22,15 +25,17 @@ DIALECTS: dict[str, Dialect] = {
     "anthropic": ANTHROPIC,
     "ollama": OLLAMA,
     "ollama_generate": OLLAMA_GENERATE,  # callers only
+    "responses": RESPONSES,  # the same, but for upstreams whose bytes pass through
 }
 
 #: Pairs (caller, upstream) whose bytes pass through.
 NATIVES: dict[tuple[str, str], Native] = {
     ("openai", "openai"): OPENAI,
     ("openai_completions", "openai"): COMPLETIONS,
-    ("openai_completions", "ollama"): OLLAMA_COMPLETIONS,
+    ("openai_completions", "ollama"): COMPLETIONS,
     ("anthropic", "anthropic"): ANTHROPIC,
     ("ollama", "ollama"): OLLAMA,
+    ("responses", "responses"): RESPONSES,
 }
 
 
@@ -49,14 +54,23 @@ class AnswerStream(Protocol):
     def eof(self, clean: bool) -> bytes:
         """The upstream's body ended. Sets ``progress.error`` unless a finish was seen; renders no error itself."""
 
+    def last_words(self, error: GatewayError) -> bytes:
+        """Return how the stream, broken off here, ends in a dialect whose end depends on what was said before.
+
+        ``b""`` in all others: :meth:`~lmgw.wire.dialect.Dialect.render_stream_error` ends those.
+        """
+
 
 class Translation(Protocol):
     """A request made ready for one tier, and the way back for its answer."""
 
     request: Rendered
 
-    def stream(self) -> AnswerStream:
-        """Start the way back of a streamed answer."""
+    def stream(self, said: str = "") -> AnswerStream:
+        """Start the way back of a streamed answer.
+
+        ``said`` is what the caller was sent already by :func:`~lmgw.wire.neutral.opening`: the answer goes on after it.
+        """
 
     def answer(self, body: bytes) -> tuple[bytes, Progress]:
         """The way back of a whole 2xx answer.
@@ -86,7 +100,10 @@ def translation(caller: str, upstream: str, body: Body, target: Target, reply: R
 
 
 class _PassThrough:
-    """Both sides speak the same dialect: bytes pass."""
+    """Both sides speak the same dialect: bytes pass, but those of an answer that goes on after words of our own.
+
+    They would begin a stream of their own, so they take the way through the neutral form.
+    """
 
     def __init__(self, native: Native, dialect: Dialect, body: Body, target: Target, reply: Reply) -> None:
         self._native = native
@@ -94,8 +111,13 @@ class _PassThrough:
         self._context = (body, target, reply)
         self.request = native.edit_request(body, target)
 
-    def stream(self) -> AnswerStream:
-        return self._native.relay(*self._context)
+    def stream(self, said: str = "") -> AnswerStream:
+        if not said:
+            return self._native.relay(*self._context)
+        body, target, reply = self._context
+        tools = offered_tools(body, target) if self._dialect is OLLAMA else ()
+        rewrite = ToolRepair(tools, reply.id) if tools else None
+        return _after(said, self._dialect, self._dialect, reply, rewrite)
 
     def answer(self, body: bytes) -> tuple[bytes, Progress]:
         return self._native.relay_answer(*self._context, body)
@@ -111,14 +133,14 @@ class _Translated:
         self._caller = caller
         self._upstream = upstream
         request = caller.parse_request(body.parsed)
-        self.request = rendered = upstream.render_request(request, target)
+        rendered = upstream.render_request(request, target)
+        self.request = replace(rendered, lossy=named(caller.name, rendered.lossy)) if rendered.lossy else rendered
         repairs = target.repair_tool_calls and upstream is OLLAMA
         self._repaired = [tool.name for tool in request.tools] if repairs else []
         self._reply = replace(reply, request=request, tool_names=rendered.tool_names)
 
-    def stream(self) -> AnswerStream:
-        renderer = self._caller.render_stream(self._reply)
-        return TranslatedStream(self._upstream.parse_stream(), renderer, self._rewrite())
+    def stream(self, said: str = "") -> AnswerStream:
+        return _after(said, self._caller, self._upstream, self._reply, self._rewrite())
 
     def answer(self, body: bytes) -> tuple[bytes, Progress]:
         progress = Progress()
@@ -141,3 +163,11 @@ class _Translated:
         if self.request.json_tool is not None:
             return JsonTool(self.request.json_tool)
         return ToolRepair(self._repaired, self._reply.id) if self._repaired else None
+
+
+def _after(said: str, caller: Dialect, upstream: Dialect, reply: Reply, rewrite: Rewrite | None) -> TranslatedStream:
+    """Return the way back of an answer that goes on after ``said``."""
+    renderer = caller.render_stream(reply)
+    if said:
+        opening(renderer, reply, said)
+    return TranslatedStream(upstream.parse_stream(), renderer, rewrite)

@@ -140,6 +140,14 @@ class OwnRouteTests(ClientPortTestCase):
     def test_status(self) -> None:
         self.assertEqual(self.client.get("/status").json, {"status": "ok", "ready": True})
 
+    def test_setup_says_what_to_do_and_names_nothing(self) -> None:
+        answer = self.client.get("/setup")
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "text/plain; charset=utf-8"))
+        for words in (b"GET /admin/health", b"docker compose restart", b"systemctl restart lmgw"):
+            self.assertIn(words, answer.body)
+        for name in (b"ANTHROPIC", b"OPENAI", b"_KEY", b"http"):
+            self.assertNotIn(name, answer.body)
+
     def test_the_root_answers_as_ollama_does(self) -> None:
         self.assertEqual(self.client.get("/").body, b"Ollama is running")
         answer = self.client.get("/", method="HEAD")

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from processes import NOBODY
 
+from lmgw import entrypoint
+
 ROOT = Path(__file__).parents[2]
 #: The folders that the Dockerfile makes or fills.
 OWN = re.compile(r"(?<![\w.])/(?=(?:src|opt/lmgw|etc/lm-gateway)\b)")
@@ -175,6 +177,7 @@ def test_the_service_is_never_root():
     user, _, group = only("USER").partition(":")
     assert f"--uid {user} --gid {group} " in USER_MADE
     assert int(user) > 999
+    assert f"{user}:{group}" == entrypoint.DEFAULT_USER, "what it becomes where the container starts as root"
     names = [name for name, _ in STATEMENTS]
     assert names.index("USER") < names.index("ENTRYPOINT")
     assert "RUN" not in names[names.index("USER") :]
@@ -197,7 +200,8 @@ def test_it_listens_where_the_world_outside_can_reach_it():
 
 
 def test_it_is_process_1_and_is_told_to_stop_by_a_signal_it_knows():
-    assert json.loads(only("ENTRYPOINT")) == ["twistd", "-n", "--pidfile=", "lmgw"]
+    entry = json.loads(only("ENTRYPOINT"))
+    assert entry == ["python", "-P", "-m", "lmgw.entrypoint"]  # becomes twistd: test_entrypoint.py
     assert only("STOPSIGNAL") == "SIGTERM"
 
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("web",),
     ("listeners", "logs", "notify", "operations", "reload", "signals"),
     ("service",),
-    ("tap", "cli"),
+    ("tap", "cli", "entrypoint"),
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

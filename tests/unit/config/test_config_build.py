@@ -87,6 +87,7 @@ def test_a_backend_with_everything(load_text, files) -> None:
     max_connections = 3
     stream_usage = false
     max_tokens_field = "max_tokens"
+    responses = "native"
     echo_reasoning = true
     headers = { "X-A" = "b" }
     app_url = "https://me"
@@ -102,6 +103,7 @@ def test_a_backend_with_everything(load_text, files) -> None:
         max_connections=3,
         stream_usage=False,
         max_tokens_field="max_tokens",
+        responses="native",
         echo_reasoning=True,
         headers={"X-A": "b"},
         app_url="https://me",

@@ -65,6 +65,12 @@ def test_without_user_text_in_the_window_there_is_no_call_but_the_classifier_tie
     assert "Class" not in book.headers
 
 
+def test_without_a_call_and_without_the_right_to_the_classifier_tier_it_is_the_ladders_first() -> None:
+    config = _classify(classifier="local:fast", classifier_context=0)
+    identity = replace(p.ANYBODY, tiers=frozenset({"cloud:deep"}))
+    assert p.play(config, identity=identity) == ["try cloud:deep"]
+
+
 def test_a_failure_asks_the_fallback_classifier() -> None:
     config = _classify(classifier_fallback="cloud:deep")
     for outcome in (p.status(500), p.fault(FaultKind.TIMEOUT), p.labelled(" \n")):

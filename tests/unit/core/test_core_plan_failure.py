@@ -8,7 +8,7 @@ import pytest
 from lmgw.core.circuit import Circuit
 from lmgw.core.circuit import Health as Figures
 from lmgw.core.steps import Attempt, Fail, FaultKind, Reply, Sleep
-from lmgw.errors import BadRequest, KeyRefused, RateLimited
+from lmgw.errors import BadRequest, KeyRefused, RateLimited, UpstreamFailed
 
 LADDER = ["local:fast", "cloud:mid", "cloud:big"]
 LISTED = [p.tier("local:fast", failover=("cloud:mid", "cloud:big")), *LADDER[1:]]
@@ -185,6 +185,12 @@ def test_once_content_was_sent_nothing_is_retried_or_replayed(content: object, f
     assert [(t.status, t.error is None) for t in book.trace.attempts] == [(200, False)]
 
 
+def test_a_key_refused_in_the_middle_is_the_gateways_fault_too() -> None:
+    failure = p.fault(FaultKind.STREAM, UpstreamFailed("sk-something is wrong", status=401))
+    book = p.Playbook(p.config(LADDER), "local:fast").feed(p.text("T"), failure)
+    assert isinstance(book.error, KeyRefused)
+
+
 def test_a_failure_right_after_200_still_fails_over() -> None:
     lifecycle = replace(p.text(""), progress=p.Progress())
     said = p.play(p.config(LISTED), "local:fast", lifecycle, p.fault(FaultKind.STREAM))
@@ -270,6 +276,12 @@ def test_a_circuit_that_opens_meanwhile_ends_the_retries_where_there_is_an_alter
         book = p.Playbook(_retries(3, tiers), "local:fast")
         book.health.open["local:fast"] = 9.0
         assert book.feed(p.status(503)).said[-1] == step
+
+
+def test_a_failover_target_whose_circuit_opens_is_not_tried_again() -> None:
+    book = p.Playbook(_retries(1, LISTED), "local:fast").feed(p.status(503), p.SLEPT, p.status(503))
+    book.health.open |= {"cloud:mid": 9.0, "cloud:big": 9.0}
+    assert book.feed(p.status(500)).said[-2:] == ["try cloud:mid", "fail 500"]
 
 
 def test_one_request_must_not_open_a_circuit_alone() -> None:

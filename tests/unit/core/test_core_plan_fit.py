@@ -104,6 +104,12 @@ def test_it_never_moves_down() -> None:
     assert _long(20_000, config, "local:fast").said[-1] == "try local:fast"
 
 
+@pytest.mark.parametrize("mode", ["escalate", "classify"])
+def test_a_named_start_of_the_ladder_never_moves_down_either(mode: str) -> None:
+    config = _mode(mode, [TIERS[1], TIERS[0]])
+    assert _long(90_000, config, "local:fast").said[-1] == "try local:fast"
+
+
 def test_a_named_tier_above_the_ladder_does_not_move() -> None:
     config = _mode("dispatch", [TIERS[2], TIERS[0]], max_auto_tier="cloud:big")
     assert _long(20_000, config, "local:fast").said[-1] == "fail 400"

@@ -113,6 +113,11 @@ def test_that_answer_is_asked_for_once_only() -> None:
     assert book.said == ["try local:fast held", "reject", "try cloud:mid", "try local:fast", "fail 500"]
 
 
+def test_that_tier_is_not_asked_again_after_the_requests_time() -> None:
+    said = p.play(_escalate(LADDER[:2]), None, p.text(REFUSED), p.DROPPED, p.fault(FaultKind.DEADLINE))
+    assert said[-2:] == ["try cloud:mid", "fail 504"]
+
+
 def test_that_tier_is_not_asked_again_if_its_circuit_has_opened_since() -> None:
     book = p.Playbook(_escalate(LADDER[:2])).feed(p.text(REFUSED), p.DROPPED)
     book.health.open["local:fast"] = 30.0
@@ -133,6 +138,8 @@ def test_a_hint_above_the_ladder_is_a_single_attempt() -> None:
     assert p.play(config, "cloud:big") == ["try cloud:big"]
     assert p.play(config, "cloud:big", p.ended(REFUSED), stream=False) == ["try cloud:big", "commit"]
     assert p.play(config, "cloud:big", p.status(500)) == ["try cloud:big", "fail 500"]
+    assert p.play(config, "cloud:big", health=p.Conditions(open={"cloud:big": 9.0})) == ["try cloud:big"]
+    assert "Escalated" not in p.Playbook(config, "cloud:big").feed(p.ended(REFUSED)).headers
 
 
 def test_an_unknown_hint_starts_the_ladder_at_its_bottom_and_is_said() -> None:
@@ -255,7 +262,9 @@ def test_completions_and_count_tokens_ignore_the_mode(mode: str, operation: str)
 @pytest.mark.parametrize("hint", [None, "default", "gpt-9"])
 def test_embeddings_need_a_known_tier_or_alias(hint: str | None) -> None:
     config = p.config(LADDER, p.profile(unknown_model="fallback"))
-    assert p.play(config, hint, operation="embeddings") == ["fail 404"]
+    book = p.Playbook(config, hint, operation="embeddings")
+    assert book.said == ["fail 404"]
+    assert "Fallback" not in book.headers
     assert p.play(config, "cloud:mid", operation="embeddings") == ["try cloud:mid"]
 
 

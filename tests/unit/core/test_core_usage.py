@@ -13,8 +13,14 @@ def tier(**prices: float) -> Tier:
 
 
 def test_the_providers_figures_are_taken():
-    progress = Progress(content=True, usage=Usage(input=10, output=5, cache_read=3, cache_write=2), chars=999)
+    usage = Usage(input=10, output=5, cache_read=3, cache_write=2)
+    progress = Progress(content=True, usage=usage, chars=999, finish="stop")
     assert tokens(progress, 5000) == Tokens(10, 5, 3, 2, "measured")
+
+
+def test_the_output_of_an_answer_that_broke_off_is_what_came_of_it():
+    started = Progress(content=True, usage=Usage(input=10, output=1, cache_read=3), chars=350)
+    assert tokens(started, 5000) == Tokens(10, 100, 3, source="estimated")
 
 
 @pytest.mark.parametrize("usage", [None, Usage()])

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from lmgw.cli import main
+from lmgw.cli import Options, main
 from lmgw.version import VERSION
 
 GOOD = """
@@ -48,7 +48,7 @@ def config(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["healthcheck"], ["hash-key"]])
+@pytest.mark.parametrize("command", [[], *([it[0]] for it in Options.subCommands)])
 def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([*command, "--help"])

@@ -30,7 +30,8 @@ def prepare(case: dict[str, Any]) -> tuple[Body, Target, Reply]:
     body = Body(json.dumps(case["request"]).encode())
     include_usage = body.include_usage
     target = Target(case["model"], Capabilities(**case["capabilities"]))
-    return body, target, Reply("id-1", body.model or "", 1_760_000_000, include_usage=include_usage)
+    id = "resp_1" if case["caller"] == "responses" else "id-1"
+    return body, target, Reply(id, body.model or "", 1_760_000_000, include_usage=include_usage)
 
 
 def translated(case: dict[str, Any]) -> Translation:
@@ -68,7 +69,8 @@ def test_what_is_streamed(case: dict[str, Any]) -> None:
         stream = translated(case).stream()
         raw = b"".join([stream.feed(data) for data in chunks]) + stream.eof(clean=True)
         if stream.progress.error is not None:
-            raw += DIALECTS[case["caller"]].render_stream_error(stream.progress.error, "req_1")
+            error = stream.progress.error
+            raw += stream.last_words(error) or DIALECTS[case["caller"]].render_stream_error(error, "req_1")
         include_usage = (case["request"].get("stream_options") or {}).get("include_usage", False)
         told = grammar.check(case["caller"], raw, include_usage)
         assert golden.problems(told, case["checks"]) == []
@@ -88,7 +90,7 @@ def test_why_an_answer_ended(entry: dict[str, Any], given: str, expected: str) -
     way = translation(
         entry["caller"], entry["upstream"], Body(json.dumps(asked).encode()), Target("m"), Reply("id-1", "m", 1)
     )
-    raw, _ = way.answer(json.dumps(answer_of(entry["upstream"], given, entry["tools"])).encode())
+    raw, _ = way.answer(json.dumps(golden.answer_of(entry["upstream"], given, entry["tools"])).encode())
     found = json.loads(raw)
     reasons = {
         "openai": lambda: found["choices"][0]["finish_reason"],
@@ -96,26 +98,6 @@ def test_why_an_answer_ended(entry: dict[str, Any], given: str, expected: str) -
         "ollama": lambda: found["done_reason"],
     }
     assert reasons[entry["caller"]]() == expected
-
-
-def answer_of(dialect: str, reason: str, tools: bool) -> dict[str, Any]:
-    """A whole answer of an upstream that ended so, with a call in it or without."""
-    function = {"name": "f", "arguments": "{}"}
-    if dialect == "openai":
-        calls = {"tool_calls": [{"id": "1", "type": "function", "function": function}]} if tools else {}
-        message = {"role": "assistant", "content": "a", **calls}
-        return {"id": "c", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": reason}]}
-    if dialect == "ollama":
-        calls = {"tool_calls": [{"function": {"name": "f", "arguments": {}}}]} if tools else {}
-        return {
-            "model": "m",
-            "message": {"role": "assistant", "content": "a", **calls},
-            "done": True,
-            "done_reason": reason,
-        }
-    usage = {"input_tokens": 1, "output_tokens": 1}
-    content = [{"type": "text", "text": "a"}]
-    return {"id": "m", "type": "message", "model": "m", "content": content, "stop_reason": reason, "usage": usage}
 
 
 def test_embeddings_are_asked_for_in_the_upstreams_words() -> None:

@@ -19,7 +19,7 @@ from lmgw.wire.neutral import note
 from lmgw.wire.progress import Progress
 from lmgw.wire.translate import DIALECTS, NATIVES, Translation, translation
 
-CALLERS = ("openai", "anthropic", "ollama", "ollama_generate")
+CALLERS = ("openai", "anthropic", "ollama", "ollama_generate", "responses")
 UPSTREAMS = ("openai", "anthropic", "ollama")
 PAIRS = [(caller, upstream) for caller in CALLERS for upstream in UPSTREAMS]
 ABLE = Capabilities(reasoning=True, thinking="adaptive")
@@ -50,6 +50,11 @@ def question(caller: str, scene: str) -> dict[str, Any]:
         message = {"role": "user", "content": "Hello", **({"images": [PNG]} if image else {})}
         return {"messages": [message], **ollama_fields(scene)}
     parts: list[dict[str, Any]] = [{"type": "text", "text": "Hello"}]
+    if caller == "responses":
+        content = [{"type": "input_text", "text": "Hello"}]
+        if image:
+            content.append({"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"})
+        return {"input": [{"role": "user", "content": content}], **responses_fields(scene)}
     if caller == "openai":
         if image:
             parts.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}})
@@ -65,6 +70,15 @@ def openai_fields(scene: str) -> dict[str, Any]:
         "tools": {"tools": [{"type": "function", "function": function}]},
         "reasoning": {"reasoning_effort": "high"},
         "json": {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}},
+        "stream": {"stream": True},
+    }.get(scene, {})
+
+
+def responses_fields(scene: str) -> dict[str, Any]:
+    return {
+        "tools": {"tools": [{"type": "function", "name": "f", "description": "d", "parameters": SCHEMA}]},
+        "reasoning": {"reasoning": {"effort": "high"}},
+        "json": {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}},
         "stream": {"stream": True},
     }.get(scene, {})
 
@@ -158,10 +172,8 @@ def test_the_tiers_prompt_and_thinking_arrive(caller: str, upstream: str) -> Non
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_what_is_lost_is_named_once(upstream: str) -> None:
     asked = question("ollama", "text") | {"options": {"mirostat": 1, "top_k": 3}}
-    lossy = made("ollama", upstream, asked).request.lossy
-    assert (
-        lossy == {"openai": ("options.mirostat", "top_k"), "anthropic": ("options.mirostat",), "ollama": ()}[upstream]
-    )
+    lost = {"openai": ("options.mirostat", "options.top_k"), "anthropic": ("options.mirostat",), "ollama": ()}
+    assert made("ollama", upstream, asked).request.lossy == lost[upstream]
 
 
 def test_a_schema_that_is_nested_too_deeply_is_the_callers_fault() -> None:
@@ -177,14 +189,15 @@ def test_a_schema_that_is_nested_too_deeply_is_the_callers_fault() -> None:
 def gist(caller: str, told: dict[str, Any]) -> dict[str, Any]:
     """What a stream said, in words that are the same for all callers."""
     usage = told["usage"]
-    counts = {"openai": ("prompt_tokens", "completion_tokens"), "anthropic": ("input_tokens", "output_tokens")}
+    both = ("input_tokens", "output_tokens")
+    counts = {"openai": ("prompt_tokens", "completion_tokens"), "anthropic": both, "responses": both}
     keys = counts.get(caller, ("prompt_eval_count", "eval_count"))
     return {
         "text": told["text"],
         "reasoning": told["reasoning"],
         "calls": [(call["name"], json.loads(call["arguments"])) for call in told["tool_calls"]],
         "usage": tuple(usage[key] for key in keys),
-        "finish": told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason"),
+        "finish": told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason") or told["status"],
     }
 
 
@@ -208,6 +221,13 @@ def gist_of_answer(caller: str, found: dict[str, Any]) -> dict[str, Any]:
         ]
         told = {"text": texts["text"], "reasoning": texts["thinking"], "tool_calls": calls}
         return gist(caller, told | {"usage": found["usage"], "stop_reason": found["stop_reason"]})
+    if caller == "responses":
+        output = found["output"]
+        told = {"usage": found["usage"], "status": found["status"], "text": "", "reasoning": ""}
+        told["text"] = "".join(part["text"] for item in output if item["type"] == "message" for part in item["content"])
+        thoughts = [item["summary"] for item in output if item["type"] == "reasoning"]
+        told["reasoning"] = "".join(part["text"] for summary in thoughts for part in summary)
+        return gist(caller, told | {"tool_calls": [item for item in output if item["type"] == "function_call"]})
     holder = found if caller == "ollama_generate" else found["message"]
     told = {"text": holder["response" if caller == "ollama_generate" else "content"]}
     told["reasoning"] = holder.get("thinking", "")
@@ -220,7 +240,8 @@ def gist_of_answer(caller: str, found: dict[str, Any]) -> dict[str, Any]:
 
 def expected(caller: str, scene: Scene) -> dict[str, Any]:
     ollama = "length" if scene.finish == "length" else "stop"
-    finish = {"openai": scene.finish, "anthropic": STOPS[scene.finish]}.get(caller, ollama)
+    status = "incomplete" if scene.finish == "length" else "completed"
+    finish = {"openai": scene.finish, "anthropic": STOPS[scene.finish], "responses": status}.get(caller, ollama)
     found = {"text": scene.text, "reasoning": scene.reasoning, "calls": scene.calls}
     return found | {"usage": (10, 5), "finish": finish}
 
@@ -270,7 +291,7 @@ def test_a_stream_that_breaks_off_ends_in_the_callers_kind_of_error(caller: str,
             error = stream.progress.error
             if error is not None:
                 assert error.status == 502
-                raw += DIALECTS[caller].render_stream_error(error, "req_1")
+                raw += stream.last_words(error) or DIALECTS[caller].render_stream_error(error, "req_1")
                 assert grammar.check(caller, raw, include_usage=True)["error"]
             else:
                 assert stream.progress.finish

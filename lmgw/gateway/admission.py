@@ -1,0 +1,55 @@
+"""Who may come in while the machine is busy: watches how long the event loop's turns take."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from lmgw.core.pressure import Pressure
+
+#: Seconds in which an overload is told once.
+QUIET_S = 60.0
+
+log = Logger()
+
+
+class Admission:
+    """Asked once a request, when its head has been read; costs nothing while there are no requests.
+
+    :ivar turned_away: requests that were not let in, since start.
+    """
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self.turned_away = 0
+        self._reactor = reactor
+        self._pressure = Pressure()
+        self._watching = False
+        self._asked = False
+        self._quiet_until = 0.0
+
+    def admits(self) -> bool:
+        """Whether a request may come in."""
+        now = self._reactor.seconds()
+        self._asked = True
+        if not self._watching:
+            self._watching = True
+            self._pressure.woke(now)
+            self._reactor.callLater(0, self._turn)
+        if self._pressure.admits(now):
+            return True
+        self.turned_away += 1
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET_S
+            log.warn(
+                "overloaded: more requests come than this machine can serve; some get a 503 ({count} so far)",
+                count=self.turned_away,
+            )
+        return False
+
+    def _turn(self) -> None:
+        """A turn begins: timers are called before sockets are looked at."""
+        long = self._pressure.turned(self._reactor.seconds())
+        self._watching = self._asked or long
+        self._asked = False
+        if self._watching:
+            self._reactor.callLater(0, self._turn)
