@@ -1,5 +1,6 @@
 # make run   the gateway on its demo provider: no keys, no network
 # make test  everything: builds the wheel, installs it, runs all tests against it
+# make test-browser  the dashboard in a real browser (Debian's chromium, fetched where there is none)
 # make docs  docs/configuration.md and the JSON Schema, anew from lmgw/config/schema.py
 # Needed: make, and Python 3.11 or newer with its venv module (Debian: python3-venv).
 
@@ -11,13 +12,18 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := setup.cfg pyproject.toml MANIFEST.in $(wildcard README.md) \
 	$(shell find lmgw twisted_plugins ! -path '*/__pycache__*' ! -name dropin.cache)
 
-.PHONY: run test lint docs wheel sdist lock clean
+.PHONY: run test test-browser lint docs wheel sdist lock clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= lmgw --demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest
+
+# Not part of test: it wants a browser of 300 MB. What it saw is in build/screenshots.
+test-browser: $(VENV)/.test
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	$(BIN)/pytest tests/browser
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

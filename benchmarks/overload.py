@@ -33,12 +33,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bars import CONFIG, free_port, healthy
+from bars import free_port, healthy
+
+CONFIG = """
+[gateway]
+client_port = {client}
+admin_port = {admin}
+client_host = "127.0.0.1"
+
+[backends.up]
+provider = "anthropic"
+base_url = "http://127.0.0.1:{upstream}"
+
+[[tiers]]
+name = "fast"
+backend = "up"
+model = "m"
+"""
 
 #: The start of an open loop, in seconds, that is not counted where it says "steady".
 ONSET_S = 2.0
 #: Connections at most.
 CONNECTIONS = 8000
+#: Turns of a conversation: what makes a request dear to the gateway, which translates it, and cheap to send.
+TURNS = 40
 #: A streamed answer: pieces, and seconds between them.
 PIECES, PACE_S = 30, 0.02
 
@@ -49,20 +67,26 @@ _HEAD = (
 )
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
 
-_CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-_WHOLE = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "m",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "word " * 60}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 60, "total_tokens": 69},
-}
+_USAGE = {"input_tokens": 900, "output_tokens": 60}
+_MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_sequence": None}
+_WHOLE = {**_MESSAGE, "content": [{"type": "text", "text": "word " * 60}], "stop_reason": "end_turn", "usage": _USAGE}
+_BEGIN = (
+    {"type": "message_start", "message": {**_MESSAGE, "content": [], "stop_reason": None, "usage": _USAGE}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+)
+_PIECE = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word "}}
+_END = (
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": _USAGE},
+    {"type": "message_stop"},
+)
 
 
 def request(*, stream: bool, close: bool) -> bytes:
-    """Return one request of about a kilobyte."""
-    messages = [{"role": "system", "content": "You are helpful."}, {"role": "user", "content": "Hello? " * 90}]
+    """Return one request of some kilobytes."""
+    messages = [
+        {"role": ("user", "assistant")[at % 2], "content": f"{at}: " + "Hello? " * 12} for at in range(TURNS - 1)
+    ]
     body = json.dumps({"model": "fast", "stream": stream, "messages": messages}).encode()
     return _HEAD.format(length=len(body), more="Connection: close\r\n" if close else "").encode() + body
 
@@ -70,8 +94,10 @@ def request(*, stream: bool, close: bool) -> bytes:
 # --- the upstream, in a process of its own ---------------------------------------------------------------------------
 
 
-def _event(choice: dict[str, Any]) -> bytes:
-    data = b"data: %b\n\n" % json.dumps({**_CHUNK, "choices": [{"index": 0, **choice}]}).encode()
+def _events(*events: dict[str, Any]) -> bytes:
+    data = b"".join(
+        b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode()) for event in events
+    )
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -81,8 +107,7 @@ class Upstream(asyncio.Protocol):
     body = json.dumps(_WHOLE).encode()
     whole = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    piece = _event({"delta": {"content": "word "}})
-    last = _event({"delta": {}, "finish_reason": "stop"}) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+    begin, piece, end = _events(*_BEGIN), _events(_PIECE), _events(*_END) + b"0\r\n\r\n"
 
     def connection_made(self, transport: Any) -> None:
         self.transport, self.received = transport, b""
@@ -93,7 +118,7 @@ class Upstream(asyncio.Protocol):
         if end and len(body) >= _length(head):
             self.received = b""
             if b'"stream":true' in body.replace(b" ", b""):
-                self.transport.write(self.head + self.piece)
+                self.transport.write(self.head + self.begin + self.piece)
                 self._go_on(1)
             else:
                 self.transport.write(self.whole)
@@ -102,7 +127,7 @@ class Upstream(asyncio.Protocol):
         if self.transport.is_closing():
             return
         if sent == PIECES:
-            self.transport.write(self.last)
+            self.transport.write(self.end)
         else:
             self.transport.write(self.piece)
             asyncio.get_running_loop().call_later(PACE_S, self._go_on, sent + 1)
@@ -127,6 +152,8 @@ class Tally:
 
     ended: list[tuple[float, int, float]] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
+    lags: list[float] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def latencies(self, status: int, since_s: float = 0.0) -> list[float]:
@@ -222,6 +249,8 @@ async def open_loop(port: int, asked: bytes, rate: float, seconds: float) -> Tal
     due = tally.began
     while due < tally.began + seconds:
         now = time.monotonic()
+        if due <= now:
+            tally.lags.append((now - due) * 1000)
         while due <= now:
             while free and free[-1].transport is None:
                 free.pop()
@@ -231,6 +260,7 @@ async def open_loop(port: int, asked: bytes, rate: float, seconds: float) -> Tal
                 client = Client(tally, asked, free.append)
                 client.scheduled = due
                 all_.append(client)
+                tally.connections += 1
                 task = loop.create_task(connect(client))
                 opening.add(task)
                 task.add_done_callback(opening.discard)
@@ -281,6 +311,8 @@ async def a_round(port: int, asked: bytes, clients: int, seconds: float) -> dict
     p99_closed, p99_below = share(closed.latencies(200), 0.99), share(below.latencies(200, ONSET_S), 0.99)
     p99 = share(above.latencies(200, ONSET_S), 0.99)
     return {
+        "connections": above.connections,
+        "sender_lag_p99_ms": share(sorted(above.lags), 0.99),
         "capacity_per_s": capacity,
         "closed_p99_ms": p99_closed,
         "closed_not_200": sum(code != 200 for _, code, _ in closed.ended),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -88,7 +87,7 @@ class Logs:
         try:  # not contextlib.suppress, which takes as long as the write
             self._stream.write(line)
         except OSError:
-            pass  # a full disk, a reader that went away: there is no other place to say so
+            return  # a full disk, a reader that went away: there is no other place to say so
 
 
 def _append(path: str) -> BinaryIO:

@@ -213,6 +213,12 @@ class Page:
                 found.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
         return found
 
+    def busy_s(self):
+        """Seconds of CPU that the page's own thread has used."""
+        self.call("Performance.enable", timeDomain="threadTicks")
+        metrics = {each["name"]: each["value"] for each in self.call("Performance.getMetrics")["metrics"]}
+        return metrics["TaskDuration"]
+
     def violations(self):
         """What the content security policy has stopped."""
         return self.js("window.violations")
@@ -231,5 +237,6 @@ class Page:
 
 _WATCH = """
 window.violations = [];
-addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective + " " + event.blockedURI));
+addEventListener("securitypolicyviolation", (event) =>
+  window.violations.push(event.violatedDirective + " " + event.blockedURI));
 """

@@ -143,7 +143,7 @@ def fails(status: int, message: str = "no", *, code: str | None = None, **header
 def event(**choice: object) -> bytes:
     """One chunk of Chat Completions."""
     chunk = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "real"}
-    return b"data: " + json.dumps({**chunk, "choices": [{"index": 0, **choice}]}).encode() + b"\n\n"
+    return b"data: " + json.dumps({**chunk, "choices": [{"index": 0, "finish_reason": None, **choice}]}).encode() + b"\n\n"
 
 
 def delta(text: str) -> bytes:

@@ -164,6 +164,8 @@ class OpenAICaller:
                 for piece in choice.delta.tool_calls or ():
                     if piece.index == len(calls):
                         calls.append({"id": piece.id, "type": piece.type, "function": {"name": "", "arguments": ""}})
+                    else:
+                        assert (piece.id, piece.type, piece.function.name) == (None, None, None), "said twice"
                     calls[piece.index]["function"]["name"] += piece.function.name or ""
                     calls[piece.index]["function"]["arguments"] += piece.function.arguments or ""
                 finish = choice.finish_reason
@@ -326,7 +328,7 @@ class OllamaCaller:
         self.client = ollama.Client(url, headers={"Authorization": f"Bearer {CLIENT_KEY}"}, timeout=10)
 
     def close(self) -> None:
-        self.client.close()
+        self.client._client.close()  # 0.6.0 has no close() of its own
 
     def user(self, text: str, picture: bytes | None = None) -> list[Any]:
         return [{"role": "user", "content": text} | ({"images": [picture]} if picture is not None else {})]

@@ -72,9 +72,6 @@ name = "ollama"
 backend = "ollama"
 model = "qwen3-vl:8b"
 
-[aliases]
-"embed:*" = "openai"
-
 [profiles.default]
 classifier = "openai"
 

@@ -102,8 +102,8 @@ def _sections(
     found: list[Known], environ: Mapping[str, str], ollama: str, models: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     yield (
-        "8080 is for applications, 8081 for you. Whoever reaches 8080 spends these keys, so this machine alone does: to\n"
-        "serve others, take client_host out and name them in [[clients]].",
+        "8080 is for applications, 8081 for you. Whoever reaches 8080 spends these keys, so only this machine may:\n"
+        "to serve others, take client_host out and name them in [[clients]].",
         {"gateway": {"client_host": "127.0.0.1", "client_port": 8080, "admin_port": 8081}},
     )
     tiers = []

@@ -30,9 +30,11 @@ class Jury:
         self._refusals = tuple(_plain(phrase) for phrase in profile.refusals)
 
     def so_far(self, progress: Progress) -> Judgement:
-        """Judge an answer that still comes: decided by a tool call, or once enough text for the peek is there."""
+        """Judge an answer that still comes: decided by a tool call, a finish, or enough text for the peek."""
         if progress.tool_call:
             return Judgement.SUFFICIENT
+        if progress.finish is not None:
+            return self.final(progress)
         text = progress.text.strip()
         if len(progress.text) < TEXT_KEPT and len(text) < max(self.peek, self._least):
             return Judgement.OPEN

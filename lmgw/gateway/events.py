@@ -24,11 +24,8 @@ STALLED_S = 10.0
 #: Listeners at once, and marks that are kept.
 LISTENERS, MARKS = 50, 200
 
-HEADERS = (
-    (b"Content-Type", b"text/event-stream; charset=utf-8"),
-    (b"Cache-Control", b"no-cache"),
-    (b"X-Accel-Buffering", b"no"),
-)
+#: The admin port's own headers say that nothing is to be stored.
+HEADERS = ((b"Content-Type", b"text/event-stream; charset=utf-8"), (b"X-Accel-Buffering", b"no"))
 
 
 class Listener:

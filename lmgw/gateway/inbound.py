@@ -55,6 +55,7 @@ class Inbound:
     :ivar peer: the client's address, ``trusted_proxies`` already looked through; v4-mapped shown as IPv4.
     :ivar proxied: the direct peer is one of ``trusted_proxies``: its identity header may be believed.
     :ivar received_at: ``reactor.seconds()`` when the head was complete.
+    :ivar query: what stands behind the path's ``?``, as it came.
     """
 
     route: Route
@@ -64,6 +65,7 @@ class Inbound:
     peer: str = ""
     proxied: bool = False
     received_at: float = 0.0
+    query: bytes = b""
 
 
 class Flow(Protocol):

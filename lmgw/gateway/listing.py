@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -10,13 +12,15 @@ from lmgw.config.snapshot import Capabilities, Config, Profile, Tier
 from lmgw.core.identity import Identity
 from lmgw.core.names import unknown_model, visible
 from lmgw.errors import BadRequest
-from lmgw.gateway.inbound import Inbound
+from lmgw.gateway.inbound import Inbound, Route
 from lmgw.gateway.runtime import Runtime
 from lmgw.wire.body import Body
 from lmgw.wire.lists import PULLED, VERSION, Entry, render_model, render_models, render_ps, render_show, render_tags
 
 if TYPE_CHECKING:
     from lmgw.gateway.engine import Engine
+
+_LIMIT = re.compile(r"[0-9]{1,9}")
 
 
 def listing(engine: Engine, kind: str, name: str | None, inbound: Inbound) -> bytes:
@@ -36,11 +40,24 @@ def listing(engine: Engine, kind: str, name: str | None, inbound: Inbound) -> by
         case "ps":
             return render_ps(entries)
         case "models" if name is None:
-            return render_models(entries)
+            return render_models(entries, **_page(inbound))
         case "models":
             return render_model(_named(name or "", entries, runtime, identity))
     entry = _named(_asked(inbound), entries, runtime, identity)
     return render_show(entry) if kind == "show" else PULLED
+
+
+def _page(inbound: Inbound) -> dict[str, Any]:
+    """The part of the list that a client of Anthropic's asks for; OpenAI's have no pages."""
+    if inbound.route is not Route.ANTHROPIC_MODELS:
+        return {}
+    asked = dict(parse_qsl(inbound.query.decode("latin-1")))
+    page: dict[str, Any] = {key: asked[key] for key in ("after_id", "before_id") if key in asked}
+    if (limit := asked.get("limit")) is not None:
+        if not _LIMIT.fullmatch(limit):
+            raise BadRequest("limit must be a number", param="limit")
+        page["limit"] = int(limit)
+    return page
 
 
 def _asked(inbound: Inbound) -> str:

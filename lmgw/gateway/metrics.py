@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 TIMES_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 OVERHEADS_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
 
-#: Whose limits there are.
-SCOPES = ("ip", "profile", "client", "queue")
+#: Whose limits there are: those that a 429 names, and what the gateway as a whole can take (503).
+SCOPES = ("ip", "profile", "client", "queue", "gateway")
 _TOKEN_TYPES = ("input", "output", "cache_read", "cache_write")
 
 
@@ -69,7 +69,7 @@ class Counters:
         self.ttft = Histogram(TIMES_S)
         self.overhead = Histogram(OVERHEADS_S)
         self.retries = self.failovers = self.escalations = self.lossy = 0
-        self.limited = Counter(dict.fromkeys(SCOPES, 0))
+        self.limited: Counter[str] = Counter()
 
     def add(self, entry: Entry) -> None:
         """Count a finished request."""
@@ -128,7 +128,8 @@ class Exposition(Collector):
         yield CounterMetricFamily(
             "lmg_translation_lossy", "Requests of which some fields could not be carried over.", counters.lossy
         )
-        limited = (((scope,), number) for scope, number in counters.limited.items())
+        limits = counters.limited + Counter(gateway=engine.admission.turned_away)
+        limited = (((scope,), limits[scope]) for scope in SCOPES)
         yield _counter("lmg_rate_limited", "Requests refused by a limit of the gateway's.", ("scope",), limited)
         reloads = (((outcome,), number) for outcome, number in self._reloads().items())
         yield _counter("lmg_config_reloads", "Reloads of the configuration.", ("outcome",), reloads)

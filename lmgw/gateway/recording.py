@@ -85,6 +85,7 @@ class Books:
 
     def turned_away(self, inbound: Inbound, error: Overloaded) -> None:
         """A request was not even begun with."""
+        self.counters.limited["gateway"] += 1
         epoch_s = self._epoch_s()
         entry = Entry(
             id=inbound.request_id,

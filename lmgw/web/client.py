@@ -144,7 +144,10 @@ class ClientPort:
         request.dialect = route.dialect
         trusted = self._engine.current.config.gateway.trusted_proxies
         peer, proxied = guard.client_address(request.channel.peer, request.headers.get(b"x-forwarded-for"), trusted)
-        return Inbound(route, request.request_id, request.body, request.headers, peer, proxied, request.received_at)
+        query = request.uri.partition(b"?")[2]
+        return Inbound(
+            route, request.request_id, request.body, request.headers, peer, proxied, request.received_at, query
+        )
 
 
 def _handler(method: Callable[..., Any], route: Route) -> Callable[[ClientPort, Request], Any]:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from browser_probes import FAINT, FRAMES, TOO_WIDE
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
@@ -15,7 +16,9 @@ def test_a_gateway_that_is_well_says_so_and_shows_its_traffic(start, look, keep)
     page.shows("streaming", "#inflight")
     page.until("document.querySelectorAll('#finished-rows tr').length > 5")
     page.until("document.querySelectorAll('#plot-grid path.line').length >= 4")
-    assert [name.strip() for name in page.js("[...document.querySelectorAll('.rung .name')].map(e => e.innerText)")] == [
+    assert [
+        name.strip() for name in page.js("[...document.querySelectorAll('.rung .name')].map(e => e.innerText)")
+    ] == [
         "cloud:capable",
         "local:fast",
         "local:instant",
@@ -90,7 +93,7 @@ def test_dragging_across_a_plot_filters_everything(start, look, keep):
         " return [b.left, b.top, b.width, b.height]; })()"
     )
     page.drag((left + 10, top + height / 2), (left + width / 2, top + height / 2))
-    page.until("document.querySelector('#filters').innerText.includes('–')")
+    page.until("document.querySelector('#filters').innerText.includes(':')")
     page.shows("Nothing that was kept fits", "#finished")
     page.shows("Nobody has asked", "#spend")
     keep(page, "selection")
@@ -116,7 +119,7 @@ def test_filters_and_pause(start, look):
 
 
 def test_the_token_is_asked_for_once(start, look, keep):
-    site = start(gateway='admin_token_env = "ADMIN_TOKEN"', env={"ADMIN_TOKEN": "a token of the operator"})
+    site = start(gateway='admin_token_env = "ADMIN_TOKEN"', env={"ADMIN_TOKEN": "token-of-the-operator"})
     page = look(site)
     page.expected.append("401")
     page.until("document.querySelector('#login').open")
@@ -125,7 +128,7 @@ def test_the_token_is_asked_for_once(start, look, keep):
     page.press("Enter", 13)
     page.shows("This is not the token", "#login")
     page.js("(document.querySelector('#token').value = '', 0)")
-    page.type("#token", "a token of the operator")
+    page.type("#token", "token-of-the-operator")
     page.press("Enter", 13)
     page.shows("All well", "#verdict")
     assert page.js("document.cookie") == ""
@@ -136,7 +139,8 @@ def test_the_token_is_asked_for_once(start, look, keep):
 
 def test_a_missing_key_is_named_where_an_operator_looks_first(start, look, keep):
     site = start(
-        backends='[backends.anthropic]\nprovider = "anthropic"\napi_key_env = "ANTHROPIC_API_KEY"',
+        backends='[backends.anthropic]\nprovider = "anthropic"\nbase_url = "http://127.0.0.1:9"\n'
+        'api_key_env = "ANTHROPIC_API_KEY"',
         tiers='[[tiers]]\nname = "cloud:best"\nbackend = "anthropic"\nmodel = "claude-opus"',
         env={"ANTHROPIC_API_KEY": ""},
     )
@@ -192,6 +196,7 @@ def test_markup_from_outside_is_shown_as_text(start, look, where):
         page.shows(EVIL[:30], "#panel")
     else:
         page.click("[data-tab=playground]")
+        page.until("!document.querySelector('#playground').hidden")
         page.type("#play-prompt", EVIL)
         page.click("#play-send")
         page.shows("in all", "#play-figures")
@@ -210,7 +215,7 @@ def test_a_phone_shows_banner_what_runs_and_what_failed(start, look, keep):
     page.shows("Failures", "#finished-title")
     page.until("document.querySelectorAll('#finished-rows tr').length === 1")
     assert page.js("getComputedStyle(document.querySelector('#plots')).display") == "none"
-    assert page.js("document.documentElement.scrollWidth") <= 390
+    assert page.js(TOO_WIDE) == []
     keep(page, "phone")
 
 
@@ -224,7 +229,9 @@ def test_everything_can_be_reached_by_keyboard(start, look):
     reached = set()
     for _ in range(60):
         page.press("Tab", 9)
-        reached.add(page.js("document.activeElement.closest('#plots, #ladder, #finished-rows, #spend, #faults, nav')?.id"))
+        reached.add(
+            page.js("document.activeElement.closest('#plots, #ladder, #finished-rows, #spend, #faults, nav')?.id")
+        )
     assert reached >= {"plots", "ladder", "finished-rows", "spend", "faults"}
 
 
@@ -237,7 +244,7 @@ def test_text_stands_out_from_its_ground(start, look, theme, view):
     page = look(site, view, prefers_color_scheme=theme)
     page.shows("lmgw", "nav")
     page.until("document.querySelector('#version').innerText")
-    assert page.js(_FAINT) == []
+    assert page.js(FAINT) == []
 
 
 def test_a_thousand_requests_a_second_leave_the_page_responsive(start, look, keep):
@@ -246,50 +253,10 @@ def test_a_thousand_requests_a_second_leave_the_page_responsive(start, look, kee
     page.shows("All well", "#verdict")
     count = site.flood()
     page.until("document.querySelectorAll('#finished-rows tr').length === 100")
-    before = count()
-    worst, frames = page.js(_FRAMES)
-    asked = count() - before
-    print(f"{asked / 4:.0f} requests a second: {frames / 4:.0f} frames a second, the slowest took {worst:.0f} ms")
-    assert worst < 500
+    before, busy = count(), page.busy_s()
+    frames = page.js(FRAMES)
+    asked, busy = (count() - before) / 4, (page.busy_s() - busy) / 4
+    print(f"{asked:.0f} requests a second: {frames / 4:.0f} frames a second, the page's thread was busy for {busy:.0%}")
+    assert busy < 0.5
     assert page.js("document.querySelectorAll('#finished-rows tr').length") == 100
     keep(page, "flood")
-
-
-#: The slowest frame of four seconds in milliseconds, and how many there were.
-_FRAMES = """new Promise((resolve) => {
-  const began = performance.now();
-  let last = began, worst = 0, frames = 0;
-  const step = (now) => {
-    worst = Math.max(worst, now - last);
-    last = now;
-    frames += 1;
-    if (now - began < 4000) requestAnimationFrame(step); else resolve([worst, frames]);
-  };
-  requestAnimationFrame(step);
-})"""
-
-#: Texts whose contrast with what is behind them is below 4.5 to 1 (WCAG 2.2, 1.4.3).
-_FAINT = """(() => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const rgb = (colours) => {
-    canvas.clearRect(0, 0, 1, 1);
-    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
-    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const light = (colour) => {
-    const [r, g, b] = colour.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const faint = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement, said = walker.currentNode.data.trim();
-    if (!said || !element.checkVisibility({ opacityProperty: true }) || element.closest("script, .hover, #toast")) continue;
-    const grounds = [];
-    for (let each = element; each; each = each.parentElement) grounds.unshift(getComputedStyle(each).backgroundColor);
-    const [a, b] = [light(rgb([...grounds, getComputedStyle(element).color])), light(rgb(grounds))].sort((x, y) => y - x);
-    const contrast = (a + 0.05) / (b + 0.05);
-    if (contrast < 4.5) faint.push(`${contrast.toFixed(2)} ${said.slice(0, 40)}`);
-  }
-  return faint;
-})()"""

@@ -83,7 +83,7 @@ async def test_the_beginning_of_a_tool_call_decides(tmp_path):
 @pytest_twisted.ensureDeferred
 async def test_a_refused_answer_never_shows_and_its_upstream_is_cancelled(tmp_path):
     async with escalating(tmp_path) as at:
-        script, good = Stream(first=ROLE + delta(REFUSAL.ljust(120))), Stream(first=ROLE)
+        script, good = Stream(first=ROLE + delta(REFUSAL.ljust(120, "!"))), Stream(first=ROLE)
         at["cheap"].next(script)
         at["mid"].next(good)
         client = await at.stream()
@@ -107,7 +107,7 @@ async def test_a_refused_answer_never_shows_and_its_upstream_is_cancelled(tmp_pa
 async def test_between_all_dialects_a_refused_stream_never_shows(tmp_path, caller, upstream):
     provider = f'provider = "{upstream}"\nbase_url ='
     async with escalating(tmp_path, LADDER.replace("base_url =", provider)) as at:
-        refused = STREAMS[upstream](Scene(REFUSAL.ljust(200), reasoning="hm, hm")).encode()
+        refused = STREAMS[upstream](Scene(REFUSAL.ljust(400, "!"), reasoning="hm, hm")).encode()
         script = Stream(CONTENT_TYPES[upstream], first=refused[: len(refused) * 2 // 3])
         at["cheap"].next(script)
         at["mid"].next(says("Certainly.", upstream, reasoning="hm"))

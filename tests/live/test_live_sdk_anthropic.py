@@ -50,6 +50,11 @@ async def test_models_are_listed_and_retrieved(client):
     models = await in_thread(lambda: list(client.models.list()))
     assert {"default", "openai", "anthropic", "ollama"} <= {model.id for model in models}
     assert all(model.type == "model" and model.created_at.year > 2000 for model in models)
+    pages = await in_thread(lambda: list(client.models.list(limit=2).iter_pages()))
+    assert [model.id for page in pages for model in page.data] == [model.id for model in models]
+    assert {len(page.data) for page in pages[:-1]} == {2}
+    with pytest.raises(anthropic.BadRequestError, match="names no model"):
+        await in_thread(lambda: client.models.list(after_id="no-such-model"))
     model = await in_thread(client.models.retrieve, "ollama")
     assert (model.id, model.display_name) == ("ollama", "ollama")
     with pytest.raises(anthropic.NotFoundError):
@@ -90,7 +95,7 @@ async def test_anthropic_counts_itself_and_is_asked_with_only_the_model_changed(
     assert bench.sent == {"model": "claude-sonnet-4-5", **LONG}
     headers = {name.lower(): value for name, value in sent.headers}
     assert headers[b"x-api-key"] == CANARY.encode()
-    assert headers[b"anthropic-version"] == b"2026-10-21"
+    assert headers[b"anthropic-version"] == client.default_headers["anthropic-version"].encode()
     assert b"authorization" not in headers
     entry = bench.gateway.last
     assert (entry.success, entry.tokens.input, entry.tokens.output) == (True, 0, 0)
@@ -159,7 +164,7 @@ async def test_what_anthropic_alone_knows_passes_to_anthropic_untouched(bench, c
     assert bench.sent == {"model": "claude-sonnet-4-5", "max_tokens": 100, **asked}
     sent = bench.upstream.requests[-1]
     assert sent.get(b"anthropic-beta") == b"context-1m-2025-08-07,x"
-    assert sent.get(b"anthropic-version") == b"2026-10-21"
+    assert sent.get(b"anthropic-version") == client.default_headers["anthropic-version"].encode()
 
 
 @pytest_twisted.ensureDeferred
@@ -177,6 +182,38 @@ async def test_rate_limits_pass_back_in_anthropics_dialect_only(bench, client):
     assert headers["anthropic"]["anthropic-ratelimit-requests-remaining"] == "7"
     assert "anthropic-ratelimit-requests-remaining" not in headers["openai"]
     assert headers["openai"]["x-upstream-request-id"] == headers["anthropic"]["x-upstream-request-id"] == "req_up"
+
+
+@pytest.mark.parametrize("tier", ["anthropic", "openai", "ollama"])
+@pytest_twisted.ensureDeferred
+async def test_claude_code_talks_to_any_model(bench, client, tier):
+    """It sends a long user id, cached blocks, betas, and fields that only Anthropic knows, and counts first."""
+    cache = {"type": "ephemeral"}
+    prompt = [{"type": "text", "text": "You are Claude Code.", "cache_control": cache}]
+    reminder = {"type": "text", "text": "<system-reminder>Be careful.</system-reminder>"}
+    question = {"type": "text", "text": "Please use the tool.", "cache_control": cache}
+    asked = {
+        "model": tier,
+        "system": prompt,
+        "messages": [{"role": "user", "content": [reminder, question]}],
+        "tools": [TOOL, {**TOOL, "name": "edit", "cache_control": cache}],
+        "betas": ["claude-code-20250219", "interleaved-thinking-2025-05-14"],
+        "thinking": {"type": "enabled", "budget_tokens": 2000},
+    }
+    only = {"max_tokens": 4000, "metadata": {"user_id": "user_" + "0" * 64 + "_account__session_" + "1" * 36}}
+
+    def stream():
+        with client.beta.messages.stream(**asked, **only, extra_body={"context_management": {"edits": []}}) as stream:
+            return stream.get_final_message(), stream.response.headers
+
+    counted = await in_thread(lambda: client.beta.messages.count_tokens(**asked))
+    assert counted.input_tokens > 0
+    message, headers = await in_thread(stream)
+    assert [block.type for block in message.content] == ["thinking", "tool_use"]
+    assert message.stop_reason == "tool_use"
+    assert headers.get("x-lmg-lossy") == (None if tier == "anthropic" else "context_management")
+    betas = b",".join(beta.encode() for beta in asked["betas"])
+    assert bench.upstream.requests[-1].get(b"anthropic-beta") == (betas if tier == "anthropic" else None)
 
 
 # --- to others -----------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ async def test_a_wrong_key_is_refused(bench):
         with pytest.raises(ollama.ResponseError) as caught:
             await in_thread(call)
         assert caught.value.status_code == 401
-    client.close()
+    client._client.close()
 
 
 # --- asking --------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ async def test_embeddings_of_a_provider_that_has_none_are_refused_in_words(clien
 
 @pytest_twisted.ensureDeferred
 async def test_what_a_caller_says_to_ollama_passes_through(bench, client):
-    asked = {"options": {"num_ctx": 8192, "mirostat": 1}, "keep_alive": "5m", "think": "high", "logprobs": True}
+    asked = {"options": {"num_ctx": 8192, "mirostat": 1}, "keep_alive": "5m", "think": "high"}
     await in_thread(client.chat, "ollama", HELLO, **asked)
     assert {key: bench.sent[key] for key in asked} == asked
     assert (bench.sent["model"], bench.sent["stream"]) == ("qwen3-vl:8b", False)

@@ -135,6 +135,7 @@ async def test_a_picture_by_url_goes_where_the_provider_can_fetch_it(bench, clie
     for tier in ("openai", "anthropic"):
         await in_thread(client.chat.completions.create, model=tier, messages=messages)
         assert b"https://example.org/cat.png" in bench.upstream.requests[-1].body
+        assert [part["type"] for part in bench.sent["messages"][0]["content"]][1] == "text"
     with pytest.raises(openai.BadRequestError, match="image"):
         await in_thread(client.chat.completions.create, model="ollama", messages=messages)
 

@@ -4,7 +4,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lmgw.gateway.measuring import SLICE, measure
+from lmgw.core.ask import Ask, Prompt
+from lmgw.gateway.measuring import SLICE, estimate, measure
 
 
 class MeasureTest(SynchronousTestCase):
@@ -42,3 +43,11 @@ class MeasureTest(SynchronousTestCase):
         self.assertEqual(self.successResultOf(result), sum(map(len, texts)))
         self.assertEqual("".join(self.slices), "".join(texts))
         self.assertLessEqual(max(map(len, self.slices)), SLICE)
+
+    def test_an_estimate_counts_everything_whatever_the_size(self) -> None:
+        """Each message costs 4 tokens, an image 1,500, and a tenth is added for what nobody can see."""
+        prompt = Prompt(texts=("a" * SLICE, "b" * SLICE), messages=2, images=1)
+        ask = Ask("m", lambda: prompt, size=1, may_hold_images=lambda: True, operation="count_tokens")
+        result = Deferred.fromCoroutine(estimate(self.clock, self.count, ask))
+        self.clock.pump([0] * 3)
+        self.assertEqual(self.successResultOf(result), -(-(2 * SLICE + 2 * 4 + 1500) * 11 // 10))

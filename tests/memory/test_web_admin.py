@@ -89,10 +89,8 @@ class RouteTests(AdminTestCase):
         self.assertIn("internal error", answer.message)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
-    def test_the_page_names_the_routes_and_may_load_nothing(self) -> None:
-        answer = self.get("/")
-        self.assertEqual(answer.headers["content-type"], "text/html; charset=utf-8")
-        self.assertIn(b"/admin/health", answer.body)
+    def test_an_answer_may_load_nothing(self) -> None:
+        answer = self.get("/admin/health")
         self.assertIn("default-src 'none'", answer.headers["content-security-policy"])
         self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
         self.assertEqual(answer.headers["x-frame-options"], "DENY")

@@ -40,9 +40,7 @@ class PageTests(SynchronousTestCase):
 
     def test_the_policy_lets_nothing_in_but_the_gateways_own(self) -> None:
         policy = self.get("/").headers["content-security-policy"]
-        self.assertEqual(
-            policy, "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
+        self.assertEqual(policy, "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 
     def test_a_browser_that_has_a_file_is_told_so(self) -> None:
         tag = self.get("/dashboard/dashboard.js").headers["etag"]

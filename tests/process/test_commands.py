@@ -238,7 +238,7 @@ KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API
 def init(lmgw, tmp_path):
     def run(*arguments, **env):
         path = tmp_path / "new" / "config.toml"
-        env = {name: "" for name in KEYS} | env
+        env = dict.fromkeys(KEYS, "") | env
         return path, lmgw("init", "--config", path, *arguments, env=env)
 
     return run

@@ -29,7 +29,6 @@ GOOD_KEY = "sk-ant-$a 'good' #one".replace(" ", "")
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
-
 def prefix():
     """What the entrypoint is started with: nothing, unless the user that it becomes may not run this Python."""
     if os.geteuid():
@@ -104,7 +103,7 @@ STAND_INS = {
     "nano": '#!/bin/sh\ncp "$WALK/typed" "$1"\n',
     "ssh": '#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n',
     "curl": f'#!/bin/sh\nfor word; do shift; set -- "$@" "$(printf %s "$word" | sed s,//localhost:,//{ADDRESS}:,)"; '
-    f"done\nexec {shutil.which('curl')} -s \"$@\"\n",
+    f'done\nexec {shutil.which("curl")} -s "$@"\n',
 }
 
 
@@ -275,7 +274,9 @@ def test_the_guide_walked_from_top_to_bottom(walk):
     assert "401" in shown.partition("\n\n")[2]
     assert "wrong" not in shown
     (trouble,) = walk.ask("/admin/health", 8081)["troubles"]
-    assert re.search(r'refused ANTHROPIC_API_KEY \(401\): .*; the key was read at .*start.*, .* ago', trouble["sentence"])
+    assert re.search(
+        r"refused ANTHROPIC_API_KEY \(401\): .*; the key was read at .*start.*, .* ago", trouble["sentence"]
+    )
     assert "refused ANTHROPIC_API_KEY (401)" in walk.log
     assert "lm-gateway is ready" in walk.do(by_script, value=GOOD_KEY)
     assert (walk.stack / ".env").read_text() == f"# mine\nANTHROPIC_API_KEY={GOOD_KEY}\n"

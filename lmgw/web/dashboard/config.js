@@ -13,11 +13,11 @@ export function config(health, settings, reloaded) {
     el("div", { id: "reload-result", role: "status" }, last(health)),
     el("div", { class: "cards" }, missing(health, settings), warnings(health)),
     el("h3", {}, "Backends"), table(["Name", "Provider", "Address", "Key"], settings.backends.map((backend) => [
-      backend.name, backend.provider, backend.base_url ?? "–",
+      backend.name, backend.provider, backend.base_url || "–",
       backend.api_key_env ? chip(backend.has_api_key, backend.api_key_env) : "no key needed"])),
     el("h3", {}, "Tiers"), table(["Name", "Backend", "Model", "Context", "At once", "Failover", "$/M in", "$/M out"], settings.tiers.map((tier) => [
       tier.name, tier.backend, tier.model, format.count(tier.max_context_tokens), tier.max_concurrent || "–",
-      tier.failover.join(", ") || "–", tier.input_price ?? "–", tier.output_price ?? "–"]), 3),
+      tier.failover.join(", ") || "–", tier.input_price ?? "–", tier.output_price ?? "–"]), [3, 4, 6, 7]),
     el("h3", {}, "Profiles"), table(["Name", "Mode", "Classifier", "Answers"], Object.entries(settings.profiles).map(([name, profile]) => [
       name, profile.mode, profile.classifier ?? "–", profile.reply_message ?? "–"])),
     el("h3", {}, "Clients"), settings.clients.length
@@ -31,8 +31,9 @@ function chip(set, name) {
   return el("span", { class: `chip ${set ? "ok" : "bad"}` }, name, set ? " is set" : " is missing");
 }
 
-function table(heads, rows, numbersFrom = 99) {
-  const kind = (i) => (i >= numbersFrom ? "num" : null);
+/** `numbers` are the columns that hold figures. */
+function table(heads, rows, numbers = []) {
+  const kind = (i) => (numbers.includes(i) ? "num" : null);
   return el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((each, i) => el("th", { class: kind(i) }, each)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => el("td", { class: kind(i) }, cell instanceof Node ? cell : String(cell))))))));
 }

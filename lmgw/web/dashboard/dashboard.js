@@ -27,7 +27,7 @@ const plots = new Plots(byId("plot-grid"), (range) => narrow({ range }));
 
 const EVERY_MS = { tables: 200, plots: 500, ladder: 500, spend: 1000, banner: 500 };
 const changed = new Set(), drawnAt = {};
-let frame = 0;
+let frame = 0, held = false;
 
 function draw(...parts) {
   for (const part of parts) changed.add(part);
@@ -36,6 +36,7 @@ function draw(...parts) {
 
 function paint(time) {
   frame = 0;
+  if (held) return;
   for (const part of [...changed]) {
     if (time - (drawnAt[part] ?? -1e9) < EVERY_MS[part]) continue;
     changed.delete(part);
@@ -45,6 +46,9 @@ function paint(time) {
   if (changed.size && !document.hidden) frame = requestAnimationFrame(paint);
 }
 
+// Nothing is replaced under a pressed button: the click would be lost.
+addEventListener("pointerdown", () => (held = true), true);
+for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => ((held = false), setTimeout(draw)), true);
 document.addEventListener("visibilitychange", () => document.hidden || draw(...Object.keys(EVERY_MS)));
 
 const PARTS = {

@@ -28,6 +28,13 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Put new children in; who has the focus keeps it, by `data-key`. */
+export function replace(parent, children) {
+  const key = parent.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  parent.replaceChildren(...children);
+  if (key !== undefined) parent.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
 /** A group of buttons of which one is chosen; returns a function that chooses without telling. */
 export function choice(parent, options, chosen, changed) {
   const buttons = options.map(([value, label]) =>

@@ -1,6 +1,6 @@
 // The ladder of tiers: the most capable on top, each with its lamp and its load.
 
-import { byId, el } from "./dom.js";
+import { byId, el, replace } from "./dom.js";
 import * as format from "./format.js";
 
 const LAMPS = { closed: "answers", probing: "being tried again", open: "kept away from", keyless: "its key is missing", idle: "not asked yet" };
@@ -8,7 +8,7 @@ const LAMPS = { closed: "answers", probing: "being tried again", open: "kept awa
 /** Draw the ladder. `tiers` are the configuration's, `figures` by tier name `{lamp, why, running, waiting, limit, recent}`. */
 export function ladder(tiers, figures, chosen, choose) {
   const busiest = Math.max(1, ...Object.values(figures).map((each) => each.recent.requests));
-  byId("rungs").replaceChildren(...[...tiers].reverse().map((tier) => rung(tier, figures[tier.name], busiest, chosen === tier.name, choose)));
+  replace(byId("rungs"), [...tiers].reverse().map((tier) => rung(tier, figures[tier.name], busiest, chosen === tier.name, choose)));
 }
 
 function rung(tier, figure, busiest, pressed, choose) {
@@ -21,7 +21,7 @@ function rung(tier, figure, busiest, pressed, choose) {
     ? [format.plural(recent.requests, "request"), recent.errors ? `${format.share(recent.errors / recent.requests)} failed` : null,
        recent.ttft === null ? null : `first token ${format.ms(recent.ttft)}`]
     : ["not asked lately"];
-  return el("li", {}, el("button", { type: "button", class: "rung", "aria-pressed": String(pressed), onclick: () => choose(tier.name) },
+  return el("li", {}, el("button", { type: "button", class: "rung", "data-key": tier.name, "aria-pressed": String(pressed), onclick: () => choose(tier.name) },
     el("span", { class: `lamp ${lamp}`, role: "img", "aria-label": LAMPS[lamp], title: why || LAMPS[lamp] }),
     el("span", { class: "name" }, tier.name), el("span", { class: "running" }, now.filter(Boolean).join(", ")),
     el("span", { class: "model" }, `${tier.model} on ${tier.backend}`), bar,

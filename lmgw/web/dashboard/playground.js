@@ -35,7 +35,7 @@ function body() {
   const messages = [{ role: "user", content: byId("play-prompt").value }];
   const system = byId("play-system").value.trim();
   if (system) messages.unshift({ role: "system", content: system });
-  return { messages };
+  return { messages, stream: true, stream_options: { include_usage: true } };
 }
 
 /** What is chosen: ["profile" or "tier", its name]. */

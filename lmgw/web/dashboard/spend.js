@@ -1,18 +1,18 @@
 // Who spends, who floods: client × tier, the largest first.
 
-import { byId, el } from "./dom.js";
+import { byId, el, replace } from "./dom.js";
 import * as format from "./format.js";
 
 /** Draw the table; `rows` are the gateway's sums. */
 export function spend(rows, choose) {
   const cost = rows.reduce((total, row) => total + row.cost_usd, 0);
   const asked = rows.reduce((total, row) => total + row.requests, 0);
-  byId("spend-rows").replaceChildren(...rows.slice(0, 200).map((row) => {
+  replace(byId("spend-rows"), rows.slice(0, 200).map((row) => {
     const bar = el("span", { class: "load" }, el("span"));
     bar.firstChild.style.width = `${(cost ? row.cost_usd / cost : row.requests / asked) * 100}%`;
     return el("tr", {},
-      el("td", {}, el("button", { type: "button", class: "link", onclick: () => choose("client", row.client) }, row.client || "(nobody)")),
-      el("td", {}, el("button", { type: "button", class: "link", onclick: () => choose("tier", row.tier) }, row.tier || "(none reached)")),
+      el("td", {}, el("button", { type: "button", class: "link", "data-key": `${row.client} client ${row.tier}`, onclick: () => choose("client", row.client) }, row.client || "(nobody)")),
+      el("td", {}, el("button", { type: "button", class: "link", "data-key": `${row.client} tier ${row.tier}`, onclick: () => choose("tier", row.tier) }, row.tier || "(none reached)")),
       el("td", { class: "num" }, format.count(row.requests)), el("td", { class: "num" }, format.short(row.input)),
       el("td", { class: "num" }, format.short(row.cache_read)), el("td", { class: "num" }, format.short(row.output)),
       el("td", { class: row.limited ? "num flood" : "num" }, format.count(row.limited)),

@@ -79,7 +79,7 @@ function finishedRow(entry) {
     el("td", { class: "num" }, format.ms(entry.latency_ms)),
     el("td", { class: "num" }, format.usd(entry.cost_usd)),
     el("td", { class: "happened", title: entry.error ?? "" },
-      !entry.success && entry.fault && el("b", { class: `whose ${entry.fault}` }, entry.fault), happened(entry)));
+      el("div", {}, entry.fault && el("b", { class: `whose ${entry.fault}` }, entry.fault), happened(entry))));
 }
 
 /** Show finished requests, newest first. */

@@ -38,6 +38,7 @@ def test_it_says_profile_mode_label_tier_order_and_why() -> None:
     ]
     assert plan.question is not None
     assert plan.question.text == "hello"
+    assert (plan.reply, plan.error) == (None, None)
 
 
 def test_rules_prompts_and_held_tiers_are_followed() -> None:

@@ -67,8 +67,8 @@ def test_without_user_text_in_the_window_there_is_no_call_but_the_classifier_tie
 
 def test_without_a_call_and_without_the_right_to_the_classifier_tier_it_is_the_ladders_first() -> None:
     config = _classify(classifier="local:fast", classifier_context=0)
-    identity = replace(p.ANYBODY, tiers=frozenset({"cloud:deep"}))
-    assert p.play(config, identity=identity) == ["try cloud:deep"]
+    identity = replace(p.ANYBODY, tiers=frozenset({"local:instant"}))
+    assert p.play(config, identity=identity) == ["try local:instant"]
 
 
 def test_a_failure_asks_the_fallback_classifier() -> None:

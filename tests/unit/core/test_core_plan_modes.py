@@ -313,9 +313,10 @@ def test_thinking_messages_are_for_streams_and_picked_by_chance() -> None:
     step = p.Playbook(config, "cloud:mid").step
     assert isinstance(step, Attempt)
     assert step.thinking_message in ("hm", "let me see")
-    for book in (p.Playbook(config, "cloud:mid", stream=False), p.Playbook(config, "cloud:big")):
-        assert isinstance(book.step, Attempt)
-        assert book.step.thinking_message is None
+    for how in ({"stream": False}, {"operation": "completions"}):
+        step = p.Playbook(config, "cloud:mid", **how).step
+        assert isinstance(step, Attempt)
+        assert step.thinking_message is None
 
 
 def test_a_thinking_message_is_no_commit() -> None:

@@ -97,6 +97,10 @@ class Loop:
         heapq.heapify(events)
         watching = False
         while events and self.now < until:
+            if watching and events[0][0] > self.now:  # a turn without anything to do
+                watching = pressure.turned(self.now)
+                self.now += self.TURN_S
+                continue
             self.now = max(self.now, events[0][0])
             began, asked = self.now, False
             batch = []

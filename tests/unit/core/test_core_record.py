@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from lmgw.core.record import Entry, Ring, Totals
+import pytest
+
+from lmgw.core.record import Entry, Filter, Ring, Totals
 
 
 def entry(id: str = "r", **changes: Any) -> Entry:
@@ -35,6 +37,50 @@ def test_a_resized_ring_keeps_what_fits():
     assert ids(ring.resized(9)) == ["c", "b", "a"]
 
 
+def test_the_newest_of_an_id_is_found_with_its_body():
+    ring = Ring(3)
+    ring.add(entry("a", status=500), b"old")
+    ring.add(entry("a"), b"new")
+    ring.add(entry("b"))
+    kept = ring.find("a")
+    assert kept is not None
+    assert (kept[0].status, kept[1]) == (200, b"new")
+    assert ring.find("c") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "admitted"),
+    [
+        ({}, "abc"),
+        ({"tier": "big"}, "b"),
+        ({"client": "app", "success": True}, "a"),
+        ({"success": False}, "bc"),
+        ({"status": "5xx"}, "b"),
+        ({"status": "404"}, "c"),
+        ({"fault": "caller"}, "c"),
+        ({"since": 20.0}, "bc"),
+        ({"since": 20.0, "tier": "local:fast"}, "c"),
+        ({"id": "a"}, "a"),
+        ({"backend": "nobody"}, ""),
+    ],
+)
+def test_a_filter_admits_what_fits_it_wholly(wanted, admitted):
+    entries = (
+        entry("a", client="app", timestamp=10.0),
+        entry("b", client="app", timestamp=20.0, tier="big", success=False, status=503, fault="provider"),
+        entry("c", timestamp=30.0, success=False, status=404, fault="caller"),
+    )
+    assert "".join(each.id for each in entries if Filter(**wanted).admits(each)) == admitted
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [({}, "success"), ({"end_reason": "client_gone"}, "client_gone"), ({"fault": "policy"}, "policy")],
+)
+def test_an_outcome_is_of_a_closed_set(changes, outcome):
+    assert entry(**changes).outcome == outcome
+
+
 def test_totals_count_since_start_and_name_nothing():
     totals = Totals()
     for number in range(4):
@@ -42,7 +88,10 @@ def test_totals_count_since_start_and_name_nothing():
     assert totals.public() == {
         "total": 4, "errors": 1, "error_rate": 0.25, "escalations": 1, "avg_latency_ms": 150.0,
     }  # fmt: skip
-    assert totals.tiers == {"local:fast": 4}
+    assert totals.stats() == {
+        "total_requests": 4, "error_count": 1, "escalation_count": 1, "avg_latency_ms": 150.0,
+        "tier_counts": {"local:fast": 4},
+    }  # fmt: skip
 
 
 def test_totals_of_nothing_are_zero():

@@ -71,3 +71,10 @@ def test_every_tier_chosen_or_skipped_has_a_reason() -> None:
         Reason("cloud:down", False, "its circuit is open after repeated failures"),
         Reason("cloud:big", True, "local:fast failed, the next tier up"),
     ]
+
+
+def test_a_reason_to_skip_is_said_once() -> None:
+    tiers = [p.tier("a:1", failover=("b:2", "c:3", "d:4")), "b:2", "c:3", "d:4"]
+    book = p.Playbook(p.config(tiers), "a:1", health=p.Conditions(open={"b:2": 9.0}))
+    book.feed(p.status(503), p.status(503))
+    assert [reason.tier for reason in book.trace.reasons] == ["a:1", "b:2", "c:3", "d:4"]

@@ -255,6 +255,19 @@ def test_results_become_messages_with_the_name_of_their_call() -> None:
     ]
 
 
+def test_results_come_in_the_order_of_their_calls() -> None:
+    """Models know them by nothing else."""
+
+    def calls(*ids: str) -> Message:
+        return Message("assistant", tuple(ToolCall(id, "f", "{}") for id in ids))
+
+    def results(*ids: str) -> Message:
+        return Message("user", tuple(ToolResult(id, (Text(id),)) for id in ids))
+
+    told = sent(calls("x", "y"), results("?", "y"), results("x"), calls("x", "z"), results("z", "x"))["messages"]
+    assert "".join(turn["content"] or "-" for turn in told) == "-?xy-xz"
+
+
 def test_an_image_in_a_result_stays_with_it() -> None:
     result = ToolResult("x", (Text("r"), Image("image/png", "QUJD")), "f", is_error=True)
     rendered = render(Message("user", (result,)))
