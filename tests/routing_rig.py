@@ -1,9 +1,9 @@
 """A gateway in front of several fake providers, each with a name of its own, and answers to script them with.
 
-    async with house(tmp_path, CONFIG, "cheap", "big") as at:     # CONFIG holds {cheap} and {big} for their addresses
-        at["cheap"].next(says("I cannot help"))
-        answer = await at.chat("auto", "hello")
-        assert at.asked == {"cheap": 1, "big": 1}
+async with house(tmp_path, CONFIG, "cheap", "big") as at:     # CONFIG holds {cheap} and {big} for their addresses
+    at["cheap"].next(says("I cannot help"))
+    answer = await at.chat("auto", "hello")
+    assert at.asked == {"cheap": 1, "big": 1}
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def fails(status: int, message: str = "no", *, code: str | None = None, **header
 def event(**choice: object) -> bytes:
     """One chunk of Chat Completions."""
     chunk = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "real"}
-    return b"data: " + json.dumps({**chunk, "choices": [{"index": 0, "finish_reason": None, **choice}]}).encode() + b"\n\n"
+    return (
+        b"data: " + json.dumps({**chunk, "choices": [{"index": 0, "finish_reason": None, **choice}]}).encode() + b"\n\n"
+    )
 
 
 def delta(text: str) -> bytes:

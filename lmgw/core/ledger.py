@@ -104,7 +104,7 @@ class Ledger:
     def _sums(self, entry: Entry, tier: str, backend: str, source: str) -> Sums:
         # A plain tuple finds the account as well, and is made in a third of the time.
         key = (entry.client, entry.profile, tier, backend, entry.dialect, entry.outcome, source)
-        sums = self._page.get(key)  # type: ignore[call-overload]
+        sums: Sums | None = self._page.get(key)  # type: ignore[call-overload]
         if sums is None:
             sums = self._page[Account(*key)] = Sums()
         return sums

@@ -89,7 +89,7 @@ class Asked:
 
     @property
     def takes_asides(self) -> bool:
-        """Whether a text of the gateway's own may stand before the answer: not where that is JSON, or one of several."""
+        """Whether a text of the gateway's own may come first: not where the answer is JSON, or one of several."""
         try:
             request = self.dialect.parse_request(self.body.parsed)
         except (BadRequest, RecursionError):

@@ -84,8 +84,8 @@ class Flow(Protocol):
 class Sink(Protocol):
     """The only writer to one client; every call after the end, or after the client has gone, does nothing.
 
-    ``Content-Length``, ``Transfer-Encoding``, ``Connection``, ``Date``, ``Server``, ``X-Request-ID`` and the CORS headers
-    are the sink's own; ``headers`` hold everything else.
+    ``Content-Length``, ``Transfer-Encoding``, ``Connection``, ``Date``, ``Server``, ``X-Request-ID`` and the CORS
+    headers are the sink's own; ``headers`` hold everything else.
     """
 
     @property

@@ -19,7 +19,6 @@ from lmgw.web.request import Request
 from lmgw.web.routes import base_url, misrouted
 from lmgw.web.site import Site
 
-
 _SETUP = b"""\
 This gateway is ready when every provider that it was configured with has its key ("ready": true on /status).
 

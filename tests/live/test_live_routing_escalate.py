@@ -108,7 +108,7 @@ async def test_between_all_dialects_a_refused_stream_never_shows(tmp_path, calle
     provider = f'provider = "{upstream}"\nbase_url ='
     async with escalating(tmp_path, LADDER.replace("base_url =", provider)) as at:
         refused = STREAMS[upstream](Scene(REFUSAL.ljust(400, "!"), reasoning="hm, hm")).encode()
-        script = Stream(CONTENT_TYPES[upstream], first=refused[: len(refused) * 2 // 3])
+        script = Stream(CONTENT_TYPES[upstream], first=refused[: refused.rindex(b"!")])
         at["cheap"].next(script)
         at["mid"].next(says("Certainly.", upstream, reasoning="hm"))
         client = await at.gateway.open(ROUTES[caller], asking(stream=True, stream_options={"include_usage": True}))
@@ -163,7 +163,7 @@ async def test_if_all_failed_the_last_error_is_returned(tmp_path):
         for status, name in ((500, "cheap"), (503, "mid"), (529, "big")):
             at[name].next(fails(status, f"{name} is busy"))
         answer = await at.chat(stream=True)
-        assert (answer.status, answer.message) == (529, "big is busy")
+        assert (answer.status, answer.message) == (503, "big is busy")  # 529 is Anthropic's own
 
 
 @pytest_twisted.ensureDeferred

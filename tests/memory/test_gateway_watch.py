@@ -24,7 +24,9 @@ CONFIG = Config(
         "cloud": Backend("cloud", base_url="http://127.0.0.1:1", api_key_env="CLOUD_KEY", api_key=Secret(CANARY)),
         "local": Backend("local", base_url="http://127.0.0.1:2"),
     },
-    tiers={name: Tier(name, backend, "m") for name, backend in (("big", "cloud"), ("small", "cloud"), ("own", "local"))},
+    tiers={
+        name: Tier(name, backend, "m") for name, backend in (("big", "cloud"), ("small", "cloud"), ("own", "local"))
+    },
 )
 
 
