@@ -191,7 +191,7 @@ async def test_a_name_sets_where_the_ladder_starts_and_one_above_it_is_a_single_
 
 @pytest_twisted.ensureDeferred
 async def test_what_a_profile_says_of_sufficiency_counts(tmp_path):
-    text = LADDER + 'escalate_min_chars = 10\nescalate_peek_chars = 20\nrefusals = ["Ask Someone Else"]\n'
+    text = LADDER + 'escalate_min_chars = 10\nescalate_peek_chars = 30\nrefusals = ["Ask Someone Else"]\n'
     async with escalating(tmp_path, text) as at:
         at["cheap"].next(says("too short"))
         at["mid"].next(says("Please ask SOMEONE else"), says("As an AI I do know: it is " + "42 " * 9))
