@@ -170,7 +170,7 @@ def test_the_reload_button_says_what_changed_or_why_nothing_did(start, look, kee
 
 def test_the_playground_streams_and_shows_the_route(start, look, keep):
     page = look(start(), "#/playground")
-    page.until("document.querySelectorAll('#play-model option').length")
+    page.until("!document.querySelector('#playground').hidden")
     page.js("(document.querySelector('#play-model').value = 'local:fast', 0)")
     page.type("#play-prompt", "Tell me something about gateways")
     page.click("#play-send")

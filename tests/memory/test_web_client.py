@@ -153,8 +153,9 @@ class OwnRouteTests(ClientPortTestCase):
         answer = self.client.get("/", method="HEAD")
         self.assertEqual((answer.status, answer.headers["content-length"]), (200, "17"))
 
-    def test_responses_are_refused_in_words(self) -> None:
-        self.assertIn("/v1/chat/completions", self.refused(404, "/v1/responses", method="POST"))
+    def test_a_stored_response_is_refused_in_words(self) -> None:
+        for method in ("GET", "DELETE"):
+            self.assertIn("POST /v1/responses", self.refused(404, "/v1/responses/resp_1", method=method))
 
 
 class LostCallerTests(ClientPortTestCase):

@@ -255,11 +255,18 @@ function connected(is) {
   store.connected = is;
 }
 
+/** Fetch what ended before the events began, or while their connection was gone. */
+async function caughtUp() {
+  store.finished((await get("/admin/traffic?limit=1000")).entries.reverse());
+  store.order();
+  draw("tables", "ladder");
+}
+
 function listen() {
   const events = new EventSource("/admin/events");
   let arrived = [];
   const on = (kind, act) => events.addEventListener(kind, (event) => act(JSON.parse(event.data)));
-  on("hello", () => connected(true));
+  on("hello", () => attempt(caughtUp));
   on("entry", (entry) => {
     if (!arrived.length) queueMicrotask(() => (store.finished(arrived), (arrived = []), draw("tables", "ladder")));
     arrived.push(entry);
@@ -279,7 +286,6 @@ async function start() {
   await settings();
   connected(true);
   if (store.health.uptime_secs < 600) showSpan((span = SPANS[0][0]));
-  store.finished((await get("/admin/traffic?limit=1000")).entries.reverse());
   narrow({});
   go();
   listen();
