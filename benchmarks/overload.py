@@ -5,7 +5,7 @@
 Runs the installed ``twistd lmgw`` on one core; an upstream of its own and the clients share another. A round is:
 
 1. closed loop: so many clients, each asks again as soon as it is answered; what is answered a second is the capacity;
-2. open loop at nine tenths of that: requests come when they come (Poisson), whatever has become of the others;
+2. open loop at four fifths of that: requests come when they come (Poisson), whatever has become of the others;
 3. open loop at three times the capacity.
 
 Latency counts from the moment at which a request was to be sent, to the whole answer (to its first piece where it is
@@ -202,50 +202,94 @@ class Client(asyncio.Protocol):
             self.tally.failures[f"{status} without Retry-After"] += 1
         self.scheduled = None
         if b"connection: close" in head.lower():
-            self.transport.close()
-        else:
-            self.done(self)
+            self.drop()
+        self.done(self)
 
     def connection_lost(self, reason: Exception | None) -> None:
         if self.scheduled is not None:
             self.tally.failures["connection lost"] += 1
-        self.transport = None
+        self.transport = self.scheduled = None
+
+    def drop(self) -> None:
+        """Close without a word."""
+        self.scheduled = None
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
 
 
-async def closed_loop(port: int, asked: bytes, clients: int, seconds: float) -> Tally:
-    """Keep ``clients`` connections busy."""
-    tally, loop = Tally(), asyncio.get_running_loop()
-    open_: list[Client] = []
-    for _ in range(clients):
-        client = Client(tally, asked, lambda client: client.ask(time.monotonic()))
-        client.scheduled = time.monotonic()
-        open_.append(client)
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
+class Clients:
+    """The connections of one phase."""
+
+    def __init__(self, port: int, asked: bytes, done: Callable[[Client], None]) -> None:
+        self.tally = Tally()
+        self._port, self._asked, self._done = port, asked, done
+        self._all: set[Client] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._over = False
+
+    def ask(self, due: float) -> None:
+        """Send a request on a new connection."""
+        if self._over:
+            return
+        if len(self._all) >= CONNECTIONS:
+            self._all = {client for client in self._all if client.scheduled is not None or client.transport is not None}
+        if len(self._all) >= CONNECTIONS:
+            self.tally.failures["no connection left"] += 1
+            return
+        client = Client(self.tally, self._asked, self._done)
+        client.scheduled = due
+        self._all.add(client)
+        self.tally.connections += 1
+        task = asyncio.get_running_loop().create_task(self._open(client))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, client: Client) -> None:
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", self._port)
+        except OSError as error:
+            client.scheduled = None
+            self.tally.failures[type(error).__name__] += 1
+
+    def close(self) -> None:
+        """Drop them all."""
+        self._over = True
+        for client in self._all:
+            client.drop()
+
+
+async def closed_loop(port: int, asked: bytes, many: int, seconds: float) -> Tally:
+    """Let ``many`` clients ask again as soon as they are answered; a second later where they were turned away."""
+
+    def again(client: Client) -> None:
+        if clients.tally.ended[-1][1] == 200:
+            ask(client)
+        else:
+            asyncio.get_running_loop().call_later(1, ask, client)
+
+    def ask(client: Client) -> None:
+        if client.transport is None:
+            clients.ask(time.monotonic())
+        else:
+            client.ask(time.monotonic())
+
+    clients = Clients(port, asked, again)
+    for _ in range(many):
+        clients.ask(time.monotonic())
     await asyncio.sleep(1)
-    tally.ended.clear()
-    tally.began = time.monotonic()
+    clients.tally.ended.clear()
+    clients.tally.began = time.monotonic()
     await asyncio.sleep(seconds)
-    for client in open_:
-        client.scheduled = None
-        if client.transport is not None:
-            client.transport.abort()
-    return tally
+    clients.close()
+    return clients.tally
 
 
 async def open_loop(port: int, asked: bytes, rate: float, seconds: float) -> Tally:
     """Send ``rate`` requests a second, evenly at random, each on a connection that is free, or on a new one."""
-    tally, loop, dice = Tally(), asyncio.get_running_loop(), random.Random(1)
     free: list[Client] = []
-    all_: list[Client] = []
-    opening: set[asyncio.Task[Any]] = set()
-
-    async def connect(client: Client) -> None:
-        try:
-            await loop.create_connection(lambda: client, "127.0.0.1", port)
-        except OSError as error:
-            client.scheduled = None
-            tally.failures[type(error).__name__] += 1
-
+    clients = Clients(port, asked, free.append)
+    tally, dice = clients.tally, random.Random(1)
     due = tally.began
     while due < tally.began + seconds:
         now = time.monotonic()
@@ -256,23 +300,12 @@ async def open_loop(port: int, asked: bytes, rate: float, seconds: float) -> Tal
                 free.pop()
             if free:
                 free.pop().ask(due)
-            elif len(all_) < CONNECTIONS:
-                client = Client(tally, asked, free.append)
-                client.scheduled = due
-                all_.append(client)
-                tally.connections += 1
-                task = loop.create_task(connect(client))
-                opening.add(task)
-                task.add_done_callback(opening.discard)
             else:
-                tally.failures["no connection left"] += 1
+                clients.ask(due)
             due += dice.expovariate(rate)
         await asyncio.sleep(min(0.001, max(0.0, due - time.monotonic())))
     await asyncio.sleep(2)
-    for client in all_:
-        client.scheduled = None
-        if client.transport is not None:
-            client.transport.abort()
+    clients.close()
     return tally
 
 
@@ -303,7 +336,7 @@ async def a_round(port: int, asked: bytes, clients: int, seconds: float) -> dict
     """Run the three phases; returns their figures."""
     closed = await closed_loop(port, asked, clients, seconds / 2)
     capacity = closed.rate(200, 0, seconds / 2)
-    below = await open_loop(port, asked, capacity * 0.9, seconds / 2)
+    below = await open_loop(port, asked, capacity * 0.8, seconds / 2)
     health = Tally()
     prober = asyncio.create_task(probe(port, health))
     above = await open_loop(port, asked, capacity * 3, seconds)

@@ -17,7 +17,9 @@ from lmgw.wire.body import Body
 from lmgw.wire.dialect import Reply, Target
 from lmgw.wire.translate import NATIVES, translation
 
-CALLERS = ("openai", "anthropic", "ollama")
+CALLERS = ("openai", "anthropic", "ollama", "responses")
+#: Pairs; to an upstream that has the Responses API requests of it are only passed through.
+PAIRS = [*((caller, upstream) for caller in CALLERS for upstream in CALLERS[:3]), ("responses", "responses")]
 TARGET = Target("model", Capabilities(reasoning=True))
 REPLY = Reply("id-1", "asked", 1_760_000_000, include_usage=True)
 
@@ -43,6 +45,12 @@ _OLLAMA = {
 }
 
 
+_RESPONSE = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "model": "gpt-5.4"}
+_CREATED = {"type": "response.created", "sequence_number": 0, "response": _RESPONSE}
+_WHERE = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+_TEXT = {"type": "response.output_text.delta", "sequence_number": 4, **_WHERE, "delta": " world", "logprobs": []}
+
+
 def _event(value: dict[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (value["type"].encode(), json.dumps(value).encode())
 
@@ -52,6 +60,7 @@ STREAMS = {
     "openai": (b"", b"data: " + json.dumps(_OPENAI, separators=(",", ":")).encode() + b"\n\n"),
     "anthropic": (_event(_START) + _event(_BLOCK), _event(_DELTA)),
     "ollama": (b"", json.dumps(_OLLAMA).encode() + b"\n"),
+    "responses": (_event(_CREATED), _event(_TEXT)),
 }
 
 
@@ -66,31 +75,33 @@ def cost(call: Callable[[], object], number: int, runs: int = 7) -> float:
     return best / number
 
 
-def asked(content: object, count: int = 1) -> dict[str, Any]:
+def asked(caller: str, content: object, count: int = 1) -> dict[str, Any]:
     """A caller's request of ``count`` turns, the last with ``content``."""
     turns = [{"role": ("user", "assistant")[at % 2], "content": f"Turn {at} of many."} for at in range(count - 1)]
     return {
         "model": "asked",
         "max_tokens": 99,
         "stream": True,
-        "messages": [*turns, {"role": "user", "content": content}],
+        "input" if caller == "responses" else "messages": [*turns, {"role": "user", "content": content}],
     }
 
 
 def pictured(caller: str, data: str) -> dict[str, Any]:
     """A caller's request with one image."""
     if caller == "ollama":
-        request = asked("Who?")
+        request = asked(caller, "Who?")
         request["messages"][0]["images"] = [data]
         return request
     if caller == "openai":
-        return asked([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}])
-    return asked([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}])
+        return asked(caller, [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}])
+    if caller == "responses":
+        return asked(caller, [{"type": "input_image", "image_url": f"data:image/png;base64,{data}"}])
+    return asked(caller, [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}])
 
 
 def chunk_us(caller: str, upstream: str) -> float:
     """Return the microseconds of one chunk."""
-    stream = translation(caller, upstream, Body(json.dumps(asked("Hello")).encode()), TARGET, REPLY).stream()
+    stream = translation(caller, upstream, Body(json.dumps(asked(caller, "Hello")).encode()), TARGET, REPLY).stream()
     before, chunk = STREAMS[upstream]
     stream.feed(before + chunk)
     assert stream.progress.content
@@ -106,18 +117,17 @@ def main() -> None:
     """Print one line a pair."""
     image = "iVBORw0KGgo" + "A" * (8 * 1024 * 1024)
     print(f"{'caller':>10} {'upstream':>10}   µs/chunk   small request µs   2,000 turns ms   8 MiB image ms")
-    for caller in CALLERS:
-        small = json.dumps(asked("Hello")).encode()
-        turns = json.dumps(asked("Hello", 2000)).encode()
+    for caller, upstream in PAIRS:
+        small = json.dumps(asked(caller, "Hello")).encode()
+        turns = json.dumps(asked(caller, "Hello", 2000)).encode()
         large = json.dumps(pictured(caller, image)).encode()
-        for upstream in CALLERS:
-            print(
-                f"{caller:>10} {upstream:>10}   {chunk_us(caller, upstream):8.1f}"
-                f"   {request_ms(caller, upstream, small, 2000) * 1e3:16.1f}"
-                f"   {request_ms(caller, upstream, turns, 10):14.2f}"
-                f"   {request_ms(caller, upstream, large, 2):14.1f}"
-                f"   {'passed through' if (caller, upstream) in NATIVES else 'translated'}"
-            )
+        print(
+            f"{caller:>10} {upstream:>10}   {chunk_us(caller, upstream):8.1f}"
+            f"   {request_ms(caller, upstream, small, 2000) * 1e3:16.1f}"
+            f"   {request_ms(caller, upstream, turns, 10):14.2f}"
+            f"   {request_ms(caller, upstream, large, 2):14.1f}"
+            f"   {'passed through' if (caller, upstream) in NATIVES else 'translated'}"
+        )
 
 
 if __name__ == "__main__":

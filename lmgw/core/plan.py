@@ -235,6 +235,8 @@ class RouteSession:
         return Wait(tier, tier.queue_id, self.trace.priority, tier.overflow_tier, tier.overflow_depth)
 
     def _admitted(self, outcome: Admitted, now: float) -> Step:
+        if self._expired(now):
+            return self._fail()
         return self._send(self._course.current, now) if self._inquiry is None else self._inquiry.ask(now)
 
     def _overflowed(self, outcome: Overflowed, now: float) -> Step:
@@ -316,7 +318,7 @@ class RouteSession:
     def _failed(self, outcome: Failed, now: float) -> Step:
         """An attempt failed before anything of it was sent: again, elsewhere, or not at all."""
         fault = outcome.fault
-        if fault.reused and not self._fresh:  # the server had closed the kept connection: this was no try at all
+        if fault.reused and not self._fresh and not self._expired(now):  # a kept connection was closed: no try at all
             return self._send(self._course.current, now, fresh=True)
         judged = verdict(fault)
         self._decided(fault.status, _words(fault), now)

@@ -7,7 +7,7 @@ import math
 #: A turn of the event loop is long from here on, in seconds; everything that arrives meanwhile waits for its end.
 LONG_TURN_S = 0.030
 #: Where turns are long for this time without a break, in seconds, the queue is a standing one and not a burst.
-STANDING_S = 0.5
+STANDING_S = 0.1
 #: What a request may have waited, in seconds, to be taken while the queue stands.
 LATEST_S = 0.060
 

@@ -21,6 +21,7 @@ class Route(Enum):
     COMPLETIONS = ("openai", "completions")
     EMBEDDINGS = ("openai", "embeddings")
     RESPONSES = ("responses", "chat")
+    INPUT_TOKENS = ("responses", "count_tokens")
     MESSAGES = ("anthropic", "chat")
     COUNT_TOKENS = ("anthropic", "count_tokens")
     OLLAMA_CHAT = ("ollama", "chat")

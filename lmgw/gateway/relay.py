@@ -109,7 +109,7 @@ class Relay:
         if full and not progress.content:
             error = UpstreamFailed("the provider sent a megabyte without any content")
             self._end(self._feed(Failed(Fault(FaultKind.PROTOCOL, error))))
-        elif progress.content:
+        elif progress.content or progress.finish is not None:
             step = self._feed(Event(progress, full=full))
             if isinstance(step, Commit):
                 self._commit()

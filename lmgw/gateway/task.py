@@ -45,6 +45,7 @@ from lmgw.gateway.spoken import spoken
 from lmgw.gateway.trial import Trial
 from lmgw.state.limits import network_of
 from lmgw.wire.dialect import Reply as ReplyForm
+from lmgw.wire.dialect import StreamRenderer
 from lmgw.wire.events import StreamError
 from lmgw.wire.neutral import opening
 from lmgw.wire.progress import Progress
@@ -363,7 +364,7 @@ class Task:
         form = self.reply_form(model)
         renderer = self.asked.dialect.render_stream(form)
         self.sink.write(opening(renderer, form, text))
-        self.last_words = lambda error: renderer.render([StreamError(error)])
+        self.last_words = _ending(renderer)
 
     def answer(self, status: int, more: Sequence[Header], body: bytes) -> None:
         """Send a whole answer."""
@@ -391,12 +392,30 @@ class Task:
         dialect = self.asked.dialect if self.asked is not None else DIALECTS[self.inbound.route.dialect]
         request_id = self.inbound.request_id
         if self.sink.begun:
-            last = self.last_words(error) if self.last_words is not None else b""
-            self.sink.abort(last or dialect.render_stream_error(error, request_id))
+            self._end_stream(error)
             return
         routed = self.session.trace.headers() if self.session is not None else []
         status = caller_status(error.status, dialect.name)
         self.answer(status, [*routed, *headers.of_error(error)], dialect.render_error(error, request_id))
+
+    def _end_stream(self, error: GatewayError) -> None:
+        """End a stream that has begun and cannot go on.
+
+        Where the dialect has an end of its own for that, it is a proper end; elsewhere the connection breaks, as
+        clients overlook an error among the events, but not an answer that is cut.
+        """
+        assert self.asked is not None
+        dialect = self.asked.dialect
+        words = self.last_words
+        if words is None:  # nothing of the answer was sent yet
+            renderer = dialect.render_stream(self.reply_form(self.asked.body.model or ""))
+            words = _ending(renderer)
+        last = words(error)
+        if last:
+            self.sink.write(last)
+            self.sink.finish()
+        else:
+            self.sink.abort(dialect.render_stream_error(error, self.inbound.request_id))
 
     def _broken_off(self) -> None:
         """Say why there will be no answer, where anybody still listens."""
@@ -412,3 +431,8 @@ class Task:
             self._fail(Unavailable("the gateway is shutting down; try again in a moment"))
         else:
             self.status = self.status or CLIENT_CLOSED
+
+
+def _ending(renderer: StreamRenderer) -> Callable[[GatewayError], bytes]:
+    """Return what ends a stream of this renderer where it breaks off."""
+    return lambda error: renderer.render([StreamError(error)])

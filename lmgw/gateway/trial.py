@@ -17,6 +17,7 @@ from lmgw.wire.anthropic import ANTHROPIC
 from lmgw.wire.counting import Count
 from lmgw.wire.embeddings import Embeddings
 from lmgw.wire.progress import Progress
+from lmgw.wire.responses import RESPONSES
 from lmgw.wire.responses_native import lacks_route
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Trial:
     async def run(self) -> Step | None:
         """Return what the session says once the attempt is over."""
         task, lane = self._task, self._lane
-        if self._asked.operation == "count_tokens" and lane.dialect != "anthropic":
+        if self._asked.operation == "count_tokens" and not (self._native and lane.dialect == "anthropic"):
             return await self._estimate()
         try:
             translation = self._asked.translate(self._dialect, self._target(), task.reply_form(lane.tier.model))
@@ -121,7 +122,8 @@ class Trial:
             return task.feed(Failed(Fault(FaultKind.REFUSED, error)))
         counted = Ended(Progress(finish="stop"))
         task.feed(counted)
-        task.answer(200, self._headers([]), ANTHROPIC.render_count(tokens))
+        dialect = RESPONSES if self._asked.dialect is RESPONSES else ANTHROPIC
+        task.answer(200, self._headers([]), dialect.render_count(tokens))
         return task.feed(counted)
 
     async def _converse(self, exchange: Exchange, translation: Translation | Embeddings | Count) -> Step | None:

@@ -20,6 +20,9 @@ from lmgw.state.circuits import Circuits
 #: Seconds in which one kind of trouble of one backend is told once.
 QUIET_S = 60.0
 
+#: Seconds after which a failure is no trouble any more if nothing has been asked since and nothing is kept away.
+STALE_S = 600.0
+
 #: What may come of an attempt, for metrics: a closed set.
 ATTEMPT_OUTCOMES = (
     "success",
@@ -51,6 +54,7 @@ Changed = Callable[[str, str], None]
 class Trouble(msgspec.Struct):
     """A backend or tier that fails, since ``since`` (seconds since the epoch) without a success in between.
 
+    :ivar last: when it failed last.
     :ivar scope: ``backend`` or ``tier``, and ``name`` its name.
     :ivar kind: one of :data:`ATTEMPT_OUTCOMES`.
     :ivar words: the last failure, in words for the operator.
@@ -60,10 +64,11 @@ class Trouble(msgspec.Struct):
     scope: str
     name: str
     backend: str
-    kind: str
-    status: int
-    words: str
     since: float
+    last: float = 0.0
+    kind: str = ""
+    status: int = 0
+    words: str = ""
     attempts: int = 0
 
 
@@ -94,13 +99,10 @@ class Watch:
         self._changed = changed
         self._open: set[tuple[str, str]] = set()
         self._quiet: dict[tuple[str, str], _Quiet] = {}
-        self._keys_read: tuple[str, float] = ("at start", epoch_s())
-        self._adopted = False
+        self._started = epoch_s()
 
     def adopt(self, config: Config) -> None:
-        """Take a configuration, whose keys have just been read; forget the names that are gone."""
-        self._keys_read = ("by the last reload" if self._adopted else "at start", self._epoch_s())
-        self._adopted = True
+        """Take a configuration: forget the names that are gone."""
         known = {("backend", name) for name in config.backends} | {("tier", name) for name in config.tiers}
         self.troubles = {key: trouble for key, trouble in self.troubles.items() if key in known}
         self._open &= known
@@ -124,6 +126,8 @@ class Watch:
 
     def failed(self, lane: Lane, fault: Fault, verdict: Verdict, request_id: str) -> None:
         """The attempt failed; the circuits have been told already."""
+        if fault.reused:  # a kept connection had been closed: this was no try at all
+            return
         kind = _outcome(fault, verdict)
         self.outcomes[lane.tier.backend, kind] += 1
         if verdict.circuit is None:
@@ -133,9 +137,10 @@ class Watch:
         name = lane.tier.name if verdict.circuit == "tier" else lane.tier.backend
         trouble = self.troubles.get((verdict.circuit, name))
         if trouble is None:
-            trouble = Trouble(verdict.circuit, name, lane.tier.backend, kind, fault.status, words, self._epoch_s())
+            trouble = Trouble(verdict.circuit, name, lane.tier.backend, since=self._epoch_s())
             self.troubles[verdict.circuit, name] = trouble
         trouble.kind, trouble.status, trouble.words = kind, fault.status, words
+        trouble.last = self._epoch_s()
         trouble.attempts += 1
         self._warn(lane.tier.backend, kind, words, request_id)
         self._look(lane)
@@ -144,10 +149,10 @@ class Watch:
         backend = lane.backend
         if kind != "key_refused" or backend.api_key_env is None:
             return _said(lane, fault)
-        where, at = self._keys_read
+        age = _ago(self._epoch_s() - self._started)
         return (
             f'backend "{backend.name}" refused {backend.api_key_env} ({fault.status}): {fault.error.message}; '
-            f"the key was read {where}, {_ago(self._epoch_s() - at)} ago"
+            f"the key was read at start, {age} ago: a new one needs a restart"
         )
 
     def _warn(self, backend: str, kind: str, words: str, request_id: str) -> None:
@@ -192,7 +197,11 @@ class Watch:
 
     def figures(self) -> list[dict[str, Any]]:
         """Return the troubles, JSON-ready, each with a sentence: whole backends before single tiers."""
-        ordered = sorted(self.troubles.values(), key=lambda trouble: (trouble.scope, -trouble.attempts))
+        recent = self._epoch_s() - STALE_S
+        lasting = [
+            each for each in self.troubles.values() if each.last >= recent or (each.scope, each.name) in self._open
+        ]
+        ordered = sorted(lasting, key=lambda trouble: (trouble.scope, -trouble.attempts))
         return [msgspec.structs.asdict(trouble) | {"sentence": _sentence(trouble)} for trouble in ordered]
 
 

@@ -125,8 +125,8 @@ class ClientPort:
     def stored_response(self, request: Request, name: str) -> None:
         """Say that there is nothing of an earlier answer to be read, cancelled or deleted."""
         raise NotFound(
-            "of the Responses API there is only POST /v1/responses here: no answer is stored that could be read, "
-            "cancelled or deleted by its id; send the items of the conversation in input"
+            "of the Responses API there are POST /v1/responses and /v1/responses/input_tokens here: no answer is "
+            "stored that could be read, cancelled or deleted by its id; send the items of the conversation in input"
         )
 
     # -- handed to the engine
@@ -163,6 +163,7 @@ ASKED = {
     "/v1/completions": Route.COMPLETIONS,
     "/v1/embeddings": Route.EMBEDDINGS,
     "/v1/responses": Route.RESPONSES,
+    "/v1/responses/input_tokens": Route.INPUT_TOKENS,
     "/v1/messages": Route.MESSAGES,
     "/v1/messages/count_tokens": Route.COUNT_TOKENS,
     "/api/chat": Route.OLLAMA_CHAT,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from lmgw.errors import GatewayError
 from lmgw.wire.dialect import Reply
 from lmgw.wire.events import Answer, Request, StreamError
@@ -13,6 +15,8 @@ from lmgw.wire.responses_answer import render_answer
 from lmgw.wire.responses_native import edit_request, relay, relay_answer
 from lmgw.wire.responses_render import ResponsesRenderer
 from lmgw.wire.responses_request import parse_request
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Responses(OpenAI):
@@ -35,6 +39,10 @@ class Responses(OpenAI):
     def render_answer(self, answer: Answer, reply: Reply) -> bytes:
         """Write a whole answer for a caller."""
         return render_answer(answer, reply)
+
+    def render_count(self, tokens: int) -> bytes:
+        """Write the answer to a request for the size of its input."""
+        return _encode({"object": "response.input_tokens", "input_tokens": tokens})
 
     def render_stream(self, reply: Reply) -> ResponsesRenderer:
         """Start writing a caller's stream."""

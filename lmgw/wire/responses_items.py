@@ -29,11 +29,13 @@ class Conversation:
     """Reads the items of one request; ``finish`` completes the last turn.
 
     :ivar turns: what was read.
+    :ivar tools: what is offered in the middle of the conversation, with its place: Codex offers some models all there.
     :ivar dropped: the kinds of items that were left out: traces of tools that ran at OpenAI in an earlier turn.
     """
 
     def __init__(self) -> None:
         self.turns: list[Message] = []
+        self.tools: list[tuple[str, list[Any]]] = []
         self.dropped: list[str] = []
         self._said: list[Part] = []  # the assistant's turn that is open
         self._kinds: set[type[Part]] = set()  # of its parts
@@ -56,6 +58,8 @@ class Conversation:
                 self._assistant(_call(item, custom_arguments(field(item, "input", str, where) or ""), where))
             case "function_call_output" | "custom_tool_call_output":
                 self._result(item, where)
+            case "additional_tools":
+                self.tools.append((f"{where}tools", field(item, "tools", list, where) or []))
             case _ if kind in _KEPT_ELSEWHERE:
                 raise BadRequest(f"{where[:-1]}: {kind} cannot be read: {_KEPT_ELSEWHERE[kind]}", param=where[:-1])
             case _:

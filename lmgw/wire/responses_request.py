@@ -54,10 +54,16 @@ def parse_request(body: Mapping[str, Any]) -> Request:
         dropped.append("text.verbosity")
     if body.get("max_tool_calls") is not None:
         dropped.append("max_tool_calls")
+    conversation = _conversation(body)
+    offered = [("tools", field(body, "tools", list) or []), *conversation.tools]
+    tools = [tool for where, entries in offered for tool in parse_tools(entries, where, dropped)]
+    echo = {key: body[key] for key in _ECHOED if body.get(key) is not None}
+    if conversation.tools:
+        echo["tools"] = [entry for _, entries in offered for entry in entries]
     return Request(
         model=field(body, "model", str) or "",
-        messages=_turns(body, dropped),
-        tools=parse_tools(field(body, "tools", list) or (), dropped),
+        messages=tuple(conversation.turns),
+        tools=tuple({tool.name: tool for tool in tools}.values()),
         tool_choice=parse_tool_choice(body.get("tool_choice"), dropped),
         parallel_tools=field(body, "parallel_tool_calls", bool),
         max_tokens=field(body, "max_output_tokens", int),
@@ -68,27 +74,27 @@ def parse_request(body: Mapping[str, Any]) -> Request:
         reasoning=_reasoning(field(field(body, "reasoning", dict) or {}, "effort", str, "reasoning.")),
         stream=field(body, "stream", bool) or False,
         include_usage=True,
-        echo={key: body[key] for key in _ECHOED if body.get(key) is not None},
-        dropped=tuple(dict.fromkeys(dropped)),
+        echo=echo,
+        dropped=tuple(dict.fromkeys([*dropped, *conversation.dropped])),
     )
 
 
-def _turns(body: Mapping[str, Any], dropped: list[str]) -> tuple[Message, ...]:
-    instructions = field(body, "instructions", str)
-    leading = (Message("system", (Text(instructions),)),) if instructions else ()
+def _conversation(body: Mapping[str, Any]) -> Conversation:
+    conversation = Conversation()
+    if instructions := field(body, "instructions", str):
+        conversation.turns.append(Message("system", (Text(instructions),)))
     given = body.get("input")
     if isinstance(given, str) and given:
-        return (*leading, Message("user", (Text(given),)))
+        conversation.turns.append(Message("user", (Text(given),)))
+        return conversation
     if not given:
         raise BadRequest("input is missing" if given is None else "input must not be empty", param="input")
     if not isinstance(given, list):
         raise wrong("input", "a string or an array of items")
-    conversation = Conversation()
     for at, item in enumerate(given):
         conversation.add(item, f"input[{at}]")
     conversation.finish()
-    dropped += conversation.dropped
-    return (*leading, *conversation.turns)
+    return conversation
 
 
 def _format(wanted: Mapping[str, Any] | None) -> JsonFormat | None:

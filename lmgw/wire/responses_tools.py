@@ -36,21 +36,21 @@ class Origin:
     custom: bool = False
 
 
-def parse_tools(entries: Sequence[Any], dropped: list[str]) -> tuple[Tool, ...]:
-    """Read ``tools``; the types of those that are left out are added to ``dropped``.
+def parse_tools(entries: Sequence[Any], where: str, dropped: list[str]) -> list[Tool]:
+    """Read the tools at ``where``; the types of those that are left out are added to ``dropped``.
 
     Raises :class:`~lmgw.errors.BadRequest` naming the field.
     """
     tools = []
-    for where, namespace, entry in _flat(entries, "tools"):
-        kind = field(entry, "type", str, where)
+    for here, namespace, entry in _flat(entries, where):
+        kind = field(entry, "type", str, here)
         if kind == "function":
-            tools.append(_function(entry, namespace, where))
+            tools.append(_function(entry, namespace, here))
         elif kind == "custom":
-            tools.append(_custom(entry, namespace, where, dropped))
+            tools.append(_custom(entry, namespace, here, dropped))
         else:
             dropped.append(f"tools.{kind}")
-    return tuple(tools)
+    return tools
 
 
 def origins(entries: Any) -> dict[str, Origin]:

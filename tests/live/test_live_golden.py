@@ -41,11 +41,17 @@ OPENAI_HEADERS = {"authorization": f"Bearer {CLIENT_KEY}"}
 CALLERS = {
     "openai": ("/v1/chat/completions", OPENAI_HEADERS),
     "openai_embeddings": ("/v1/embeddings", OPENAI_HEADERS),
+    "responses": ("/v1/responses", OPENAI_HEADERS),
     "anthropic": ("/v1/messages", ANTHROPIC_HEADERS),
     "ollama": ("/api/chat", {}),
     "ollama_embeddings": ("/api/embed", {}),
 }
-STREAMS = {"openai": "text/event-stream", "anthropic": "text/event-stream", "ollama": "application/x-ndjson"}
+STREAMS = {
+    "openai": "text/event-stream",
+    "anthropic": "text/event-stream",
+    "responses": "text/event-stream",
+    "ollama": "application/x-ndjson",
+}
 
 
 def cases(kind):

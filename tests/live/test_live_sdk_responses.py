@@ -249,6 +249,15 @@ async def test_no_answer_can_be_read_later(client):
             await in_thread(call, "resp_1")
 
 
+@pytest.mark.parametrize("tier", TIERS)
+@pytest_twisted.ensureDeferred
+async def test_the_size_of_the_input_is_estimated(bench, client, tier):
+    since = len(bench.upstream.requests)
+    told = await in_thread(client.responses.input_tokens.count, model=tier, input="Hello " * 100)
+    assert (told.object, 100 <= told.input_tokens <= 300) == ("response.input_tokens", True)
+    assert len(bench.upstream.requests) == since
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_compressed_request_is_refused_with_its_remedy(bench):
     headers = {"Authorization": f"Bearer {CLIENT_KEY}", "Content-Encoding": "zstd"}
@@ -310,6 +319,7 @@ async def test_a_native_stream_that_breaks_off_raises_and_ends_as_its_own_respon
         await in_thread(read, client, "stream", "native")
     body = {"model": "native", "input": "Hello", "stream": True}
     told = await bench.gateway.post("/v1/responses", body, {"Authorization": f"Bearer {CLIENT_KEY}"})
+    assert told.complete  # response.failed is an end: clients that see a cut connection lose its words
     assert told.body.startswith(half)
     events = [json.loads(data) for _, data in grammar.sse(told.body, grammar.Faults())]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))

@@ -14,7 +14,7 @@ from lmgw.core.steps import Fault, FaultKind
 from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.gateway.failing import clean
 from lmgw.gateway.runtime import Runtime
-from lmgw.gateway.watch import ATTEMPT_OUTCOMES, QUIET_S, Watch
+from lmgw.gateway.watch import ATTEMPT_OUTCOMES, QUIET_S, STALE_S, Watch
 from lmgw.secret import Secret
 from lmgw.state.circuits import Circuits
 
@@ -80,17 +80,9 @@ def test_a_refused_key_is_named_with_when_it_was_read(bench):
     with warnings() as said:
         bench.fail("big", FaultKind.STATUS, 401, "invalid x-api-key", id="req_1")
     assert said[0] == (
-        'backend "cloud" refused CLOUD_KEY (401): invalid x-api-key; the key was read at start, 3 h ago (request req_1)'
+        'backend "cloud" refused CLOUD_KEY (401): invalid x-api-key; '
+        "the key was read at start, 3 h ago: a new one needs a restart (request req_1)"
     )
-
-
-def test_after_a_reload_the_key_was_read_then(bench):
-    bench.now = 7200
-    bench.watch.adopt(CONFIG)
-    bench.now += 90
-    with warnings() as said:
-        bench.fail("big", FaultKind.STATUS, 401)
-    assert "read by the last reload, 2 min ago" in said[0]
 
 
 def test_a_backend_without_a_key_has_none_to_name(bench):
@@ -130,11 +122,24 @@ def test_a_trouble_lasts_until_a_success(bench):
     bench.now = 1500.0
     bench.fail("small", FaultKind.TIMEOUT, words="too slow")
     (trouble,) = bench.watch.figures()
-    assert (trouble["since"], trouble["kind"], trouble["attempts"]) == (1000.0, "timeout", 2)
+    assert (trouble["since"], trouble["last"], trouble["kind"]) == (1000.0, 1500.0, "timeout")
     assert trouble["sentence"].startswith("small: too slow; since ")
     assert trouble["sentence"].endswith("2 attempts failed")
     bench.succeed("big")
     assert bench.troubles == []
+
+
+def test_a_failure_that_nothing_followed_is_no_trouble_for_ever(bench):
+    bench.fail("own", FaultKind.TIMEOUT)
+    bench.fail("big", FaultKind.STATUS, 401)
+    bench.now += STALE_S + 1
+    assert bench.troubles == [("backend", "cloud", "key_refused", 1)]
+
+
+def test_a_connection_that_had_been_closed_was_no_try(bench):
+    fault = Fault(FaultKind.CLOSED, UpstreamFailed("closed"), reused=True)
+    bench.watch.failed(bench.lanes["big"], fault, verdict(fault), "r1")
+    assert not bench.watch.outcomes
 
 
 def test_a_throttled_tier_is_its_own_trouble(bench):

@@ -168,6 +168,12 @@ def test_a_stale_connection_is_retried_once_at_once_without_counting() -> None:
     assert len(book.trace.attempts) == 2
 
 
+def test_a_stale_connection_is_not_retried_after_the_requests_time() -> None:
+    book = p.Playbook(p.config(LADDER), "local:fast", deadline=5.0)
+    book.now = 5.0
+    assert book.feed(p.fault(FaultKind.CLOSED, reused=True)).said[-1] == "fail 502"
+
+
 def test_a_connection_that_is_stale_again_is_a_failure() -> None:
     stale = p.fault(FaultKind.CLOSED, reused=True)
     assert p.play(p.config(LISTED), "local:fast", stale, stale)[-1] == "try cloud:mid"

@@ -89,3 +89,9 @@ def test_an_overflowed_answer_in_escalate_mode_is_judged_unless_nothing_is_above
 
 def test_the_end_of_the_requests_time_in_line_is_a_504() -> None:
     assert p.play(p.config([FULL, "cloud:big"]), "local:fast", p.fault(FaultKind.DEADLINE))[-1] == "fail 504"
+
+
+def test_a_place_that_comes_too_late_is_not_taken() -> None:
+    book = p.Playbook(p.config([FULL, "cloud:big"]), "local:fast", deadline=5.0)
+    book.now = 5.0
+    assert book.feed(p.ADMITTED).said == ["wait local:fast", "fail 504"]

@@ -230,6 +230,15 @@ def test_tools_of_any_type_are_taken_and_what_cannot_be_offered_is_named() -> No
     assert found.dropped == ("tools.web_search", "tools.local_shell", "tools.format")
 
 
+def test_tools_that_are_offered_later_count_and_the_last_of_a_name_holds() -> None:
+    later = {"type": "additional_tools", "role": "developer", "tools": [{**TOOLS[0], "description": "new"}, TOOLS[1]]}
+    found = read(tools=TOOLS[:1], input=[later, {"role": "user", "content": "a"}])
+    assert found.messages == (user(Text("a")),)
+    assert [(tool.name, tool.description) for tool in found.tools] == [("f", "new"), ("n__g", None)]
+    assert found.echo["tools"] == [TOOLS[0], *later["tools"]]
+    assert found.dropped == ()
+
+
 def test_a_choice_of_what_is_left_out_is_left_to_the_model() -> None:
     found = read(tools=TOOLS, tool_choice={"type": "web_search"})
     assert (found.tool_choice, found.dropped[-1]) == (None, "tool_choice")
@@ -278,6 +287,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a tool of a namespace": (
         {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]},
         "tools[0].tools[0].name",
+        "missing",
+    ),
+    "a tool that is offered later": (
+        {"input": [{"type": "additional_tools", "tools": [{"type": "function"}]}]},
+        "input[0].tools[0].name",
         "missing",
     ),
     "tools of another kind": ({"tools": ["f"]}, "tools[0]", "an object"),
