@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-import lmgw
 from lmgw.config.jsonschema import render, schema
 from lmgw.config.keys import Kind
 from lmgw.errors import ConfigError
 
-PROJECT = Path(lmgw.__file__).parent.parent
+PROJECT = Path(__file__).parents[3]
 EXAMPLES = ("config.example.toml", "etc/lm-gateway/config.toml", "lmgw/demo/config.toml")
 VALIDATOR = Draft7Validator(schema())
 

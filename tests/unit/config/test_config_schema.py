@@ -17,7 +17,7 @@ from lmgw.config.schema import BACKEND, CAPABILITIES, CLIENT, GATEWAY, PROFILE, 
 from lmgw.config.snapshot import Backend, Capabilities, Client, Gateway, Profile, Rule, Tier
 from lmgw.config.values import check
 
-PROJECT = Path(lmgw.__file__).parent.parent
+PROJECT = Path(__file__).parents[3]
 EXAMPLE = PROJECT / "config.example.toml"
 DEMO = Path(lmgw.__file__).parent / "demo" / "config.toml"
 
