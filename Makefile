@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := setup.cfg pyproject.toml MANIFEST.in $(wildcard README.md) \
 	$(shell find lmgw twisted_plugins ! -path '*/__pycache__*' ! -name dropin.cache)
 
-.PHONY: run test test-browser lint docs wheel sdist lock clean
+.PHONY: bars run test test-browser lint docs wheel sdist lock clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= lmgw --demo
@@ -34,6 +34,10 @@ lint: $(VENV)/.lint
 docs: $(VENV)/.installed
 	$(BIN)/python -m lmgw.config.document > docs/configuration.md
 	$(BIN)/python -m lmgw.config.jsonschema > etc/lm-gateway/config.schema.json
+
+# Start, idle memory, memory behind a stalled reader, how soon a disconnect is passed on.
+bars: $(VENV)/.installed
+	$(BIN)/python benchmarks/bars.py
 
 wheel: dist/.wheel
 
