@@ -27,6 +27,7 @@ def test_every_promise_names_tests_that_exist():
 
 def test_the_readmes_configurations_load(tmp_path):
     blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = [block for block in blocks if "[[tiers]]" in block]  # another is for a client
     assert len(blocks) == 2
     assert len(blocks[0].splitlines()) == 5
     for block in blocks:
