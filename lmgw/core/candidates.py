@@ -120,8 +120,13 @@ class Course:
         return tier and self._climb(tier, f"the answer of {self.current.name} was not sufficient")
 
     def can_climb(self, now: float) -> bool:
-        """Whether there is a tier to go to after an answer that is not sufficient."""
+        """Whether there is a tier to go to after an answer that is not sufficient; to be weighed before."""
         return self._up(self._above_current(), now, note=False) is not None
+
+    def weigh(self) -> None:
+        """See to it that ``can_climb`` never needs a count: circuits that are open now may be closed by then."""
+        for tier in self._ladder[self._next :]:
+            self._fits(tier, note=False)
 
     def may_repeat(self, now: float) -> bool:
         """Whether the current tier may be tried again: its circuit lets it, or nothing else could be tried."""

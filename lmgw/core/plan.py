@@ -178,7 +178,7 @@ class RouteSession:
         try:
             tier = choose(now)
             if self._direction.judged and self._routes.largest_window:
-                self._course.can_climb(now)  # asked again when the attempt begins: count before it waits in line
+                self._course.weigh()  # whether to hold is asked later, when there is no time to count
         except Unmeasured:
             chosen = tier
             self._choose = choose if chosen is None else lambda now: chosen

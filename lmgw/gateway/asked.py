@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from lmgw.core.ask import Ask, Operation, Prompt
 from lmgw.errors import BadRequest
@@ -85,6 +85,8 @@ class Asked:
 
     def prompt(self) -> Prompt:
         """Read the whole body. Raises :class:`~lmgw.errors.BadRequest` naming the field that cannot be read."""
+        if self.operation == "completions":
+            return Prompt(texts=tuple(_texts(self.body.parsed.get("prompt"))))
         return Prompt.of(self.dialect.parse_request(self.body.parsed))
 
     @property
@@ -131,3 +133,12 @@ def _integer(value: bytes | None) -> int | None:
         return None if value is None else int(value)
     except ValueError:
         return None
+
+
+def _texts(prompt: object) -> Iterator[str]:
+    """The texts of a completion's ``prompt``: a string, or an array of them; token numbers are a token each."""
+    for part in prompt if isinstance(prompt, list) else (prompt,):
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, list):
+            yield " ".join(map(str, part))

@@ -364,3 +364,16 @@ async def test_a_kept_connection_that_turns_out_to_be_closed_costs_the_client_no
     assert len(upstream.requests) == 3
     assert upstream.connections[0].closed_at is not None
     assert len(upstream.connections) == 2
+
+
+@pytest.mark.parametrize(("words", "status"), [(150, 200), (9000, 400)])
+@pytest_twisted.ensureDeferred
+async def test_a_completions_prompt_is_measured_like_any_other(tmp_path, upstream, words, status):
+    text = ONE_TIER.replace('model = "real-model"', 'model = "real-model"\nmax_context_tokens = 1000', 1)
+    gateway = await Gateway.start(tmp_path, text.format(url=upstream.url))
+    body = {"model": "local:fast", "prompt": "lorem ipsum " * (words // 2), "max_tokens": 5}
+    answer = await gateway.post("/v1/completions", body)
+    assert answer.status == status, answer
+    if status == 400:
+        assert "prompt is too long" in answer.message
+    await gateway.stop()

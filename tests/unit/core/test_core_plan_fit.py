@@ -150,6 +150,13 @@ def test_whether_to_hold_is_known_before_a_place_in_line_is_taken() -> None:
     assert book.said == ["measure", "wait local:any", "try local:any held"]
 
 
+def test_a_tier_whose_circuit_closes_meanwhile_was_weighed_before() -> None:
+    tiers = [p.tier("local:any", max_concurrent=1), TIERS[2]]
+    book = _long(20_000, _mode("escalate", tiers), health=p.Conditions(open={"cloud:big": 5.0}))
+    book.now = 5.0
+    assert book.feed(p.ADMITTED).said == ["measure", "wait local:any", "try local:any held"]
+
+
 @pytest.mark.parametrize("operation", ["embeddings", "count_tokens"])
 def test_where_nothing_is_generated_length_does_not_matter(operation: str) -> None:
     assert _long(900_000, p.config(TIERS), "local:fast", operation=operation).said == ["try local:fast"]
