@@ -46,7 +46,7 @@ function missing(health, settings) {
   ];
   return el("section", { class: `card ${rows.length ? "bad" : "ok"}` }, el("h3", {}, "Missing keys"),
     rows.length ? el("ul", {}, rows) : el("p", {}, "None: every backend has what it needs."),
-    rows.length > 0 && el("p", { class: "hint" }, "Set it where the gateway reads its environment, then reload."));
+    rows.length > 0 && el("p", { class: "hint" }, "Set it where the gateway reads its environment, then restart the gateway."));
 }
 
 function warnings(health) {
