@@ -134,7 +134,7 @@ class FakeUpstream(Factory):
         """Listen on a free port of ``host``; ``name`` is what its certificate says, if it speaks TLS."""
         upstream = cls()
         factory = upstream if tls is None else TLSMemoryBIOFactory(tls, False, upstream)
-        upstream._listening = reactor.listenTCP(port, factory, interface=host)
+        upstream._listening = reactor.listenTCP(port, factory, backlog=1024, interface=host)
         upstream.port = upstream._listening.getHost().port
         name = f"[{host}]" if ":" in host else host
         upstream.url = f"http://{name}:{upstream.port}" if tls is None else f"https://{tls.name}:{upstream.port}"
