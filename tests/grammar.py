@@ -374,6 +374,8 @@ class _Responses:
         output = response["output"]
         faults.unless(output[: len(told["items"])] == told["items"], "another output than was told")
         faults.unless(len(output) - len(told["items"]) == bool(self.open), "more or less output than was told")
+        if self.open and self.open["type"] == "message":
+            told["text"] += self.text or ""
         told["reason"] = (response["incomplete_details"] or {}).get("reason")
         told["usage"] = response["usage"]
 

@@ -193,7 +193,7 @@ def _fault(task: Task, error: GatewayError) -> Fault:
     """Say whose fault it was; see :data:`~lmgw.core.record.Fault`."""
     tried = task.session is not None and bool(task.session.trace.attempts)
     status = error.status
-    if isinstance(error, Bug) or task.end_reason == "shutdown":
+    if isinstance(error, Bug | Overloaded) or task.end_reason == "shutdown":
         return "gateway"
     if isinstance(error, RateLimited) or (not tried and status in (401, 403)):
         return "policy"
@@ -216,8 +216,9 @@ def _end_reason(task: Task) -> str:
 
 
 def _attribution(task: Task) -> dict[str, str]:
+    """Return what a trusted proxy says of who asks; what anybody else says could be anything."""
     names = task.runtime.config.gateway.attribution_headers
-    if not names:
+    if not names or not task.inbound.proxied:
         return {}
     headers = task.inbound.headers
     found = ((name, headers.get(name.lower().encode())) for name in names)

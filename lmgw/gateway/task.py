@@ -242,6 +242,8 @@ class Task:
             self.discarded.append((self.answering, self.progress))
             self.progress = None
         since = self.engine.now()
+        if step.fresh and self.spans[-1][0] == "attempt":  # the same attempt, on another connection
+            since = self.spans.pop()[2]
         self.doing, self.answering = "waiting", step.tier
         self._trial = trial = Trial(self, step)
         try:

@@ -125,7 +125,7 @@ class Request(msgspec.Struct, frozen=True):
 
     ``dropped`` are the caller's field names that the neutral form has no place for (they go into ``X-LMG-Lossy``
     unless ignoring them changes nothing anybody could notice). ``options`` are Ollama's options that no other field
-    holds. ``echo`` are fields of the body that the answer repeats (Responses).
+    holds. ``echo`` is what the caller's dialect keeps of the body for its answer.
     """
 
     model: str
@@ -149,7 +149,7 @@ class Request(msgspec.Struct, frozen=True):
     include_usage: bool = False
     options: dict[str, Any] = {}
     keep_alive: int | str | None = None
-    echo: dict[str, Any] = {}
+    echo: Any = None
     dropped: tuple[str, ...] = ()
 
 

@@ -12,27 +12,10 @@ from msgspec import Raw
 from lmgw.wire.dialect import Reply
 from lmgw.wire.events import Answer, FinishReason, Part, Text, Thinking, ToolCall, Usage
 from lmgw.wire.identifiers import made_id
-from lmgw.wire.responses_fields import REASONS, render_usage, seal
-from lmgw.wire.responses_tools import Origin, custom_input, origins
+from lmgw.wire.responses_fields import NOTHING, REASONS, Echo, Origin, render_usage, seal
+from lmgw.wire.responses_tools import custom_input
 
 _Item = dict[str, Any]
-
-#: The response's fields that the caller can choose, with what they are where it did not.
-_DEFAULTS: dict[str, Any] = {
-    "instructions": None,
-    "max_output_tokens": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "reasoning": {"effort": None, "summary": None},
-    "temperature": None,
-    "text": {"format": {"type": "text"}},
-    "tool_choice": "auto",
-    "tools": [],
-    "top_p": None,
-    "truncation": "disabled",
-}
-#: What follows from nothing being stored.
-_STATELESS = {"background": False, "previous_response_id": None, "store": False}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,17 +24,13 @@ class Envelope:
     """One response as its events show it, from ``in_progress`` to its end; what never changes is encoded once."""
 
     def __init__(self, reply: Reply, model: str) -> None:
-        echo = reply.request.echo if reply.request is not None else {}
         fixed = {
             "id": reply.id,
             "object": "response",
             "created_at": reply.created_s,
             "model": model or reply.model,
-            **_DEFAULTS,
-            **echo,
-            **_STATELESS,
         }
-        self._head = _encode(fixed)[:-1] + b","
+        self._head = b"%b,%b," % (_encode(fixed)[:-1], _echo(reply).fields)
 
     def render(
         self,
@@ -84,7 +63,7 @@ class Items:
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
-        self._origins = origins(reply.request.echo.get("tools")) if reply.request is not None else {}
+        self._origins = _echo(reply).origins
 
     def id(self, prefix: str, index: int) -> str:
         """Return the id of the item at ``index``."""
@@ -114,6 +93,11 @@ class Items:
             item |= {"type": "function_call", "arguments": arguments}
         item |= {"status": status, "call_id": call_id, "name": origin.name}
         return item if origin.namespace is None else {**item, "namespace": origin.namespace}
+
+
+def _echo(reply: Reply) -> Echo:
+    kept = reply.request.echo if reply.request is not None else None
+    return kept if isinstance(kept, Echo) else NOTHING
 
 
 def text_part(text: str) -> dict[str, Any]:

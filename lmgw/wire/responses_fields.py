@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from lmgw.errors import GatewayError
+from lmgw.errors import BadRequest, GatewayError
 from lmgw.wire.events import FinishReason, Usage
 from lmgw.wire.openai_answer import count, details
 from lmgw.wire.statuses import names
@@ -22,7 +24,57 @@ _INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_
 #: Why an answer is ``incomplete``, by the reason it finished for; with any other it is ``completed``.
 REASONS = {finish: reason for reason, finish in _INCOMPLETE.items()}
 
+#: The response's fields that the caller can choose, with what they are where it did not.
+_DEFAULTS: dict[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "reasoning": {"effort": None, "summary": None},
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+}
+#: What follows from nothing being stored.
+_STATELESS = {"background": False, "previous_response_id": None, "store": False}
+
 _encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the caller calls a tool whose function is not simply its own."""
+
+    name: str
+    namespace: str | None = None
+    custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What is kept of a request for its answer.
+
+    :ivar fields: the response's fields that repeat it, as JSON without the braces.
+    :ivar origins: tools that are called otherwise in the neutral form, by their names there.
+    """
+
+    fields: bytes
+    origins: Mapping[str, Origin]
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], origins: Mapping[str, Origin]) -> Echo:
+        """Keep what the caller said. Raises :class:`~lmgw.errors.BadRequest` for what is nested too deeply."""
+        try:
+            return cls(_encode(_DEFAULTS | dict(said) | _STATELESS)[1:-1], origins)
+        except RecursionError:
+            raise BadRequest("the body is nested too deeply") from None
+
+
+#: What words of the gateway's own are an answer to.
+NOTHING = Echo.of({}, {})
 
 
 def finish_reason(incomplete_reason: str | None, called: bool) -> FinishReason:

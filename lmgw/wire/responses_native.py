@@ -70,7 +70,7 @@ class _Response(_State, gc=False):
 
 class _StreamEvent(msgspec.Struct, gc=False):
     type: str = ""
-    sequence_number: int = 0
+    sequence_number: Any = None
     delta: Any = None
     item: _Item | None = None
     response: Raw = Raw(b"")
@@ -194,7 +194,8 @@ class ResponsesScanner:
             self._note_response(kind, response)
         if progress.error is not None:
             return b""
-        self.next_number = event.sequence_number + 1
+        number = event.sequence_number
+        self.next_number = (number if isinstance(number, int) else self.next_number) + 1
         return frame
 
     def end(self) -> bytes:

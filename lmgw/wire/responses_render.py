@@ -29,8 +29,8 @@ from lmgw.wire.events import (
     Usage,
 )
 from lmgw.wire.responses_answer import Envelope, Items, summary_part, text_part
-from lmgw.wire.responses_fields import REASONS, error_event, render_event, response_error, seal
-from lmgw.wire.responses_tools import Origin, custom_input
+from lmgw.wire.responses_fields import REASONS, Origin, error_event, render_event, response_error, seal
+from lmgw.wire.responses_tools import custom_input
 
 #: An event's name and its fields, without number, item and place in the output.
 _Event = tuple[str, dict[str, Any]]

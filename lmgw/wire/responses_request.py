@@ -12,8 +12,9 @@ from typing import Any, cast
 from lmgw.errors import BadRequest
 from lmgw.wire.events import JsonFormat, Message, Reasoning, Request, Text
 from lmgw.wire.openai_fields import field, number, wrong
+from lmgw.wire.responses_fields import Echo
 from lmgw.wire.responses_items import Conversation
-from lmgw.wire.responses_tools import parse_tool_choice, parse_tools
+from lmgw.wire.responses_tools import origins, parse_tool_choice, parse_tools
 
 #: Fields that need a server with a memory, with what to do instead.
 STATEFUL = {
@@ -57,9 +58,8 @@ def parse_request(body: Mapping[str, Any]) -> Request:
     conversation = _conversation(body)
     offered = [("tools", field(body, "tools", list) or []), *conversation.tools]
     tools = [tool for where, entries in offered for tool in parse_tools(entries, where, dropped)]
-    echo = {key: body[key] for key in _ECHOED if body.get(key) is not None}
-    if conversation.tools:
-        echo["tools"] = [entry for _, entries in offered for entry in entries]
+    said = {key: body[key] for key in _ECHOED if body.get(key) is not None}
+    said["tools"] = [entry for _, entries in offered for entry in entries]
     return Request(
         model=field(body, "model", str) or "",
         messages=tuple(conversation.turns),
@@ -74,7 +74,7 @@ def parse_request(body: Mapping[str, Any]) -> Request:
         reasoning=_reasoning(field(field(body, "reasoning", dict) or {}, "effort", str, "reasoning.")),
         stream=field(body, "stream", bool) or False,
         include_usage=True,
-        echo=echo,
+        echo=Echo.of(said, origins(said["tools"])),
         dropped=tuple(dict.fromkeys([*dropped, *conversation.dropped])),
     )
 

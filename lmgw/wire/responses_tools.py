@@ -8,13 +8,13 @@ name in front of its own. Both are turned back in the answer. Tools that run at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from lmgw.wire.events import Tool, ToolChoice
 from lmgw.wire.openai_fields import field, text_field, wrong
+from lmgw.wire.responses_fields import Origin
 
 _INPUT = "input"
 _TEXT_ONLY: dict[str, Any] = {
@@ -25,15 +25,6 @@ _TEXT_ONLY: dict[str, Any] = {
 }
 
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What the caller calls a tool whose function is not simply its own."""
-
-    name: str
-    namespace: str | None = None
-    custom: bool = False
 
 
 def parse_tools(entries: Sequence[Any], where: str, dropped: list[str]) -> list[Tool]:
@@ -53,10 +44,10 @@ def parse_tools(entries: Sequence[Any], where: str, dropped: list[str]) -> list[
     return tools
 
 
-def origins(entries: Any) -> dict[str, Origin]:
+def origins(entries: Sequence[Any]) -> dict[str, Origin]:
     """Return the tools of ``entries``, which were read before, that are called otherwise in the neutral form."""
     found = {}
-    for _, namespace, entry in _flat(entries or (), "tools"):
+    for _, namespace, entry in _flat(entries, "tools"):
         custom = entry.get("type") == "custom"
         if custom or namespace is not None:
             found[joined(namespace, str(entry.get("name")))] = Origin(str(entry.get("name")), namespace, custom)

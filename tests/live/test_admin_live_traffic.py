@@ -6,7 +6,7 @@ import pytest
 import pytest_twisted
 from admin_rig import Both, read_events
 from canary import CANARY
-from fakes import FakeUpstream, Stream, Whole
+from fakes import Cut, FakeUpstream, Stream, Whole
 from twisted.internet.defer import Deferred
 
 CHAT = "/v1/chat/completions"
@@ -56,6 +56,11 @@ def delta(text: str) -> bytes:
     return event(delta={"content": text})
 
 
+def pieces(entry: dict) -> list[str]:
+    """What the time went to; a busy machine takes a moment to read a body."""
+    return [span["what"] for span in entry["timeline"] if span["what"] != "body"]
+
+
 STOP = event(delta={}, finish_reason="stop")
 DONE = b"data: [DONE]\n\n"
 
@@ -99,7 +104,7 @@ async def test_a_request_is_shown_with_everything_about_it(start):
     (attempt,) = entry["attempts"]
     assert (attempt["tier"], attempt["status"], attempt["error"]) == ("local:fast", 200, None)
     assert [reason["chosen"] for reason in entry["reasons"]] == [True]
-    assert [span["what"] for span in entry["timeline"]] == ["auth", "attempt"]
+    assert pieces(entry) == ["auth", "attempt"]
     assert entry["tokens"]["source"] == "measured"
     used = entry["tokens"]
     assert entry["cost_usd"] == pytest.approx((used["input"] + 2 * used["output"]) / 1e6)
@@ -203,8 +208,20 @@ async def test_each_attempt_is_shown_with_its_error_and_its_time(start, upstream
     entry = await both.show("/admin/traffic/tried")
     assert [attempt["status"] for attempt in entry["attempts"]] == [503, 503]
     assert "busy" in entry["attempts"][0]["error"]
-    assert [span["what"] for span in entry["timeline"]] == ["auth", "attempt", "retrying", "attempt"]
+    assert pieces(entry) == ["auth", "attempt", "retrying", "attempt"]
     assert (entry["fault"], entry["end_reason"]) == ("provider", "upstream_error")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_had_been_closed_is_no_attempt_of_its_own(start, upstream):
+    both = await start()
+    await both.client.post(CHAT, HELLO)
+    upstream.next(Cut())
+    await both.client.post(CHAT, HELLO, {"X-Request-ID": "again"})
+    entry = await both.show("/admin/traffic/again")
+    assert len(entry["attempts"]) == 1
+    assert pieces(entry) == ["auth", "attempt"]
+    assert len(upstream.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -286,7 +303,7 @@ async def test_what_runs_is_shown_by_what_it_does(start, upstream):
         client.drop()
         await client.closed
     entry = await both.show("/admin/traffic/second")
-    assert [span["what"] for span in entry["timeline"]] == ["auth", "queued", "attempt"]
+    assert pieces(entry) == ["auth", "queued", "attempt"]
     assert entry["queue_ms"] > 0
 
 
@@ -306,6 +323,16 @@ async def test_a_listener_is_greeted_and_told_what_happens(start, upstream):
     (mark,) = await events.until("mark")
     assert mark["kind"] == "reload"
     assert "files unchanged" in mark["text"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_head_of_the_stream_alone_opens_none(start):
+    both = await start()
+    client = await both.admin.open("/admin/events", method="HEAD")
+    assert b"text/event-stream" in await client.until(b"\r\n\r\n")
+    assert not both.engine.events.wanted
+    client.drop()
+    await client.closed
 
 
 @pytest_twisted.ensureDeferred

@@ -77,9 +77,10 @@ FAMILIES = {
     "lmg_config_reloads": ("counter", {"outcome"}),
     "lmg_config_info": ("gauge", {"hash", "version"}),
 }
+PATHS = (CHAT, "/v1/messages", "/api/chat", "/api/generate", "/v1/responses")
 NAMES = {
     "client": {"", "playground"}, "profile": {"", "default"}, "tier": {"", "local:fast", "cloud:big", "cloud:claude"},
-    "backend": {"", "up", "keyless"}, "dialect": {"openai", "anthropic", "ollama", "ollama_generate"},
+    "backend": {"", "up", "keyless"}, "dialect": {"openai", "anthropic", "ollama", "ollama_generate", "responses"},
     "type": {"input", "output", "cache_read", "cache_write"}, "source": {"measured", "estimated"},
     "queue": {"local:fast"}, "scope": {"ip", "profile", "client", "queue", "gateway"},
 }  # fmt: skip
@@ -204,7 +205,7 @@ async def test_label_values_are_bounded_whatever_clients_send(both):
         plain = re.sub(r"[^!-~]", "?", text)[:200]
         headers = {"X-User": plain, "X-Session": plain, "X-Request-ID": plain, "Authorization": f"Bearer {plain}",
                    "anthropic-version": plain, "User-Agent": plain, "X-LMG-Priority": plain}  # fmt: skip
-        await both.client.post((CHAT, "/v1/messages", "/api/chat", "/api/generate")[number % 4], body, headers)
+        await both.client.post(PATHS[number % len(PATHS)], body, headers)
         await both.client.post(CHAT, {**HELLO, "user": text}, headers)
         await both.client.get(f"/v1/{number}/{plain.replace(' ', '')[:50]}?{plain[:20]}")
         await both.admin.post("/admin/playground", {**body, "stream": False})

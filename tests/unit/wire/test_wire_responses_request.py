@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -91,7 +92,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize(("body", "expected"), FIELDS.values(), ids=FIELDS)
 def test_what_a_field_means(body: dict[str, Any], expected: dict[str, Any]) -> None:
     plain = Request("m", (user(Text("hi")),), include_usage=True)
-    assert msgspec.structs.replace(read(**body), echo={}) == msgspec.structs.replace(plain, **expected)
+    assert msgspec.structs.replace(read(**body), echo=None) == msgspec.structs.replace(plain, **expected)
 
 
 def test_instructions_lead() -> None:
@@ -101,7 +102,19 @@ def test_instructions_lead() -> None:
 
 def test_what_the_answer_repeats_is_kept_as_it_was_written() -> None:
     fields = {"tools": [{"type": "web_search"}], "metadata": {"a": "b"}, "instructions": "I", "top_p": 1.0}
-    assert read(**fields, store=True, user=None, new_field=1).echo == fields
+    assert repeated(read(**fields, store=True, user=None, new_field=1)).items() >= fields.items()
+
+
+def repeated(request: Request) -> dict[str, Any]:
+    return json.loads(b"{%b}" % request.echo.fields)  # type: ignore[no-any-return]
+
+
+def test_what_the_answer_could_not_repeat_is_refused() -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        read(metadata=deep)
 
 
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": '{"a": 1}', "status": "x"}
@@ -235,7 +248,7 @@ def test_tools_that_are_offered_later_count_and_the_last_of_a_name_holds() -> No
     found = read(tools=TOOLS[:1], input=[later, {"role": "user", "content": "a"}])
     assert found.messages == (user(Text("a")),)
     assert [(tool.name, tool.description) for tool in found.tools] == [("f", "new"), ("n__g", None)]
-    assert found.echo["tools"] == [TOOLS[0], *later["tools"]]
+    assert repeated(found)["tools"] == [TOOLS[0], *later["tools"]]
     assert found.dropped == ()
 
 

@@ -15,7 +15,7 @@ from lmgw.wire.dialect import Reply, Target
 from lmgw.wire.neutral import opening
 from lmgw.wire.translate import DIALECTS, AnswerStream, Translation, translation
 
-CALLERS = ("openai", "anthropic", "ollama", "ollama_generate")
+CALLERS = ("openai", "anthropic", "ollama", "ollama_generate", "responses")
 UPSTREAMS = ("openai", "anthropic", "ollama")
 PAIRS = [(caller, upstream) for caller in CALLERS for upstream in UPSTREAMS]
 SAID = 'One "moment" …\n\n'
@@ -23,7 +23,8 @@ REPLY = Reply("id-1", "asked", 1_760_000_000, include_usage=True)
 
 
 def way(caller: str, upstream: str, /, model: str = "m", **fields: Any) -> Translation:
-    prompt = {"prompt": "hi"} if caller == "ollama_generate" else {"messages": [{"role": "user", "content": "hi"}]}
+    prompts = {"ollama_generate": {"prompt": "hi"}, "responses": {"input": "hi"}}
+    prompt = prompts.get(caller) or {"messages": [{"role": "user", "content": "hi"}]}
     usage = {"stream_options": {"include_usage": True}} if caller == "openai" else {}
     body = {"model": "asked", "max_tokens": 9, "stream": True, **prompt, **usage, **fields}
     return translation(caller, upstream, Body(json.dumps(body).encode()), Target(model), REPLY)
@@ -80,8 +81,9 @@ def test_a_later_attempt_goes_on_as_if_there_had_been_no_other(caller: str, upst
 def test_an_error_after_the_words_ends_the_stream_in_the_callers_dialect(caller: str, upstream: str) -> None:
     stream = way(caller, upstream).stream(SAID)
     assert stream.eof(clean=False) == b""
-    assert stream.progress.error is not None
-    raw = opened(caller) + DIALECTS[caller].render_stream_error(stream.progress.error, "req_1")
+    error = stream.progress.error
+    assert error is not None
+    raw = opened(caller) + (stream.last_words(error) or DIALECTS[caller].render_stream_error(error, "req_1"))
     told = grammar.check(caller, raw, include_usage=True)
     assert told["error"]
     assert told["text"] == SAID
