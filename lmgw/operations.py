@@ -62,6 +62,10 @@ class GatewayOperations:
             "tiers": len(config.tiers),
             "backends": len(config.backends),
             "in_flight": engine.in_flight,
+            "held": {
+                "upstream_connections": sum(pool.open for pool in engine.pools.figures().values()),
+                "timers": len(engine.reactor.getDelayedCalls()),
+            },
             "missing": list(config.unresolved),
             "missing_clients": list(config.unresolved_clients),
             "warnings": [*config.warnings, *([lost] if lost else [])],

@@ -46,12 +46,10 @@ class RelayAgent:
     ) -> HttpExchange:
         """Return an exchange that will send these bytes (head, body) to the target.
 
-        ``bodiless`` is one of HEAD; ``fresh`` uses no connection that is idle now.
+        ``bodiless`` is one of HEAD; ``fresh`` uses no connection that has served another.
         """
         pool = self._pools.get(target)
-        if fresh:
-            pool.distrust()
-        return HttpExchange(self._reactor, pool, request, timers, bodiless)
+        return HttpExchange(self._reactor, pool, request, timers, bodiless, fresh)
 
     def request(
         self,

@@ -51,6 +51,7 @@ class HttpExchange:
         "_size",
         "_timers",
         "_whole",
+        "fresh",
     )
 
     def __init__(
@@ -60,7 +61,9 @@ class HttpExchange:
         request: tuple[bytes, bytes],
         timers: Timers,
         bodiless: bool = False,
+        fresh: bool = False,
     ) -> None:
+        self.fresh = fresh
         self._reactor = reactor
         self._pool = pool
         self._request = request

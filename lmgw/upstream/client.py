@@ -51,7 +51,7 @@ class RelayClient(HTTPClient):
         """Return one attempt at a backend; nothing is sent before its ``head``.
 
         ``path`` is relative to the backend's base, ``headers`` come on top of the target's own; ``fresh`` uses no
-        connection that is idle now. Raises ``ValueError`` for a path or a header with a line break in it.
+        connection that has served another. Raises ``ValueError`` for a path or a header with a line break in it.
         """
         if target.provider is Provider.DEMO:
             return DemoExchange(self._reactor, path, body)

@@ -25,7 +25,12 @@ IDLE_S = 4.0
 
 
 class Waiter(typing.Protocol):
-    """Who wants a connection; exactly one of ``connected`` and ``failed`` ends the wait."""
+    """Who wants a connection; exactly one of ``connected`` and ``failed`` ends the wait.
+
+    :ivar fresh: only one that has served nobody yet will do.
+    """
+
+    fresh: bool
 
     def connecting(self) -> None:
         """A new connection is being opened."""
@@ -69,6 +74,8 @@ class Pool(Factory):
 
     def acquire(self, waiter: Waiter) -> None:
         """Give ``waiter`` a connection, at once if one is idle; else open one, or let it wait its turn."""
+        if waiter.fresh:
+            self._distrust()
         if self._idle:
             connection, _ = self._idle.popitem()
             self._busy.add(connection)
@@ -77,11 +84,6 @@ class Pool(Factory):
             self._open(waiter)
         else:
             self._waiting[waiter] = None
-
-    def distrust(self) -> None:
-        """Close what is idle: a provider that had closed one kept connection has closed the others too."""
-        for connection in list(self._idle):
-            connection.close()
 
     def withdraw(self, waiter: Waiter) -> None:
         """Take ``waiter`` out, wherever it waits; does nothing where it does not."""
@@ -103,8 +105,11 @@ class Pool(Factory):
         """Keep a connection for the next exchange, which may be waiting already."""
         if self._waiting:
             waiter = next(iter(self._waiting))
-            del self._waiting[waiter]
-            waiter.connected(connection)
+            if waiter.fresh:
+                connection.close()  # its place is taken by a new one
+            else:
+                del self._waiting[waiter]
+                waiter.connected(connection)
         elif self.retired:
             connection.close()
         else:
@@ -158,6 +163,11 @@ class Pool(Factory):
         return Figures(open=in_use + len(self._idle), idle=len(self._idle), waiting=len(self._waiting))
 
     # --- inside ----------------------------------------------------------------------------------------------
+
+    def _distrust(self) -> None:
+        """Close what is idle: a provider that had closed one kept connection has closed the others too."""
+        for connection in list(self._idle):
+            connection.close()
 
     def _has_room(self) -> bool:
         cap = self.target.max_connections

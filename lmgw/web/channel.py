@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: How long a connection may wait for its next request: longer than the load balancers in front keep theirs (60 s).
 IDLE_MS = 120_000
+#: The same while no further connection is accepted.
+CROWDED_IDLE_MS = 5_000
 #: How long a refused sender is read on, unheard.
 LINGER_MS = 2_000
 #: How long the last words of a broken stream may take to be read.
@@ -128,7 +130,8 @@ class Channel(HTTPChannel):
 
     def tick(self, now: float) -> None:
         """End what has taken too long."""
-        if now < self.due:
+        in_the_way = self.phase is Phase.IDLE and self.site.in_the_way(self)
+        if now < self.due - ((IDLE_MS - CROWDED_IDLE_MS) / 1000 if in_the_way else 0):
             return
         self.due = inf
         match self.phase:

@@ -96,6 +96,10 @@ class Site(server.Site):
         """Whether an answer is to be the last of its connection."""
         return self._draining()
 
+    def in_the_way(self, channel: Channel) -> bool:
+        """Whether another connection could be accepted, or read from, if this one were closed."""
+        return len(self.connections) >= self.gateway.max_client_connections and channel not in self._waiting
+
     def own_lines(self, request_id: str) -> bytes:
         """Return the header lines of every answer."""
         now = int(self.reactor.seconds())

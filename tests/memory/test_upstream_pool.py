@@ -160,6 +160,22 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual([result(head).status for head in heads], [200] * 5)
         self.assertEqual(rig.pool.figures(), Figures(open=2, idle=2, waiting=0))
 
+    def test_a_fresh_exchange_that_waits_at_the_cap_gets_a_new_connection_all_the_same(self) -> None:
+        rig = self.rig(max_connections=1)
+        _, head = rig.ask()
+        transport = rig.accept()
+        fresh = rig.client.exchange(rig.target, "/chat", (), b"{}", timers=TIMERS, fresh=True)
+        fresh_head = Deferred.fromCoroutine(fresh.head())
+        _, next_head = rig.ask()
+        transport.clear()
+        transport.protocol.dataReceived(OK)
+        self.assertEqual(result(head).status, 200)
+        self.assertEqual((transport.disconnecting, transport.value()), (True, b""))
+        rig.accept().protocol.dataReceived(OK)
+        self.assertFalse(result(fresh_head).reused)
+        self.assertTrue(waiting(next_head))
+        rig.pool.close()
+
     def test_who_waits_longest_is_served_first(self) -> None:
         rig = self.rig(max_connections=1)
         heads = [rig.ask(body=b"%d" % number)[1] for number in range(3)]

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from web_rig import FakeEngine, Wire, ask, hello, request
 
-from lmgw.web.channel import IDLE_MS, LAST_WORDS_MS, LINGER_MS, Phase, is_plain_socket
+from lmgw.web.channel import CROWDED_IDLE_MS, IDLE_MS, LAST_WORDS_MS, LINGER_MS, Phase, is_plain_socket
 from lmgw.web.client import client_site
 from lmgw.web.head import HEAD_LIMIT
 
@@ -122,6 +122,18 @@ class DeadlineTests(ChannelTestCase):
         self.pass_ms(2000)
         self.assertEqual(self.client.value(), b"")
         self.assertTrue(self.client.disconnecting)
+
+    def test_while_no_more_are_accepted_idle_connections_are_closed_soon(self) -> None:
+        self.engine.configure(max_client_connections=2)
+        busy, late = self.connect(), self.connect()
+        self.engine.reply = None
+        busy.send(ask())
+        self.pass_ms(CROWDED_IDLE_MS + 1000)
+        self.assertTrue(self.client.disconnecting)
+        self.assertFalse(busy.disconnecting, "it is being answered")
+        self.assertFalse(late.disconnecting, "it waits to be read")
+        self.client.close()
+        self.assertEqual(late.get("/healthz").status, 200)
 
     def test_a_body_that_dribbles_is_cut_at_its_deadline(self) -> None:
         self.client.send(ask(b"x" * 90)[:-90])
