@@ -16,6 +16,8 @@ from lmgw.wire.translate import DIALECTS, Translation, translation
 
 #: The field that must hold something, by route; the rest is for the dialects to say.
 _REQUIRED = {Route.CHAT: "messages", Route.MESSAGES: "messages", Route.COUNT_TOKENS: "messages"}
+#: Where Ollama's requests that load a model say nothing.
+_SAID = {Route.OLLAMA_CHAT: "messages", Route.OLLAMA_GENERATE: "prompt"}
 _OPERATIONS: Mapping[str, Operation] = {"embeddings_legacy": "embeddings"}
 _CALLERS = {Route.COMPLETIONS: "openai_completions"}
 _EMBEDDING_CALLERS = {
@@ -43,7 +45,9 @@ class Asked:
         """Read ``inbound``. Raises :class:`~lmgw.errors.BadRequest` naming what is wrong with its body."""
         self.inbound = inbound
         self.deadline = deadline
-        _require_plain(inbound.headers.get(b"content-encoding", b""))
+        coding = inbound.headers.get(b"content-encoding")
+        if coding is not None:
+            _require_plain(coding)
         self.body = body = Body(inbound.body)
         route = inbound.route
         if route in _REQUIRED:
@@ -58,7 +62,7 @@ class Asked:
     @property
     def loads_model(self) -> bool:
         """Whether this is Ollama's way to load a model: a chat about nothing."""
-        said = {Route.OLLAMA_CHAT: "messages", Route.OLLAMA_GENERATE: "prompt"}.get(self.inbound.route)
+        said = _SAID.get(self.inbound.route)
         if said is None or len(bytes(self.body.fields.get(said, b""))) > EMPTY_BYTES:
             return False
         return is_load_request(self.body.parsed)

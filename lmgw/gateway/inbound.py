@@ -36,15 +36,13 @@ class Route(Enum):
     OLLAMA_PULL = ("ollama", "pull")
     OLLAMA_VERSION = ("ollama", "version")
 
-    @property
-    def dialect(self) -> str:
-        """The name of the caller's dialect."""
-        return self.value[0]
+    def __init__(self, dialect: str, operation: str) -> None:
+        #: The name of the caller's dialect.
+        self.dialect = dialect
+        #: What is done, whatever the dialect.
+        self.operation = operation
 
-    @property
-    def operation(self) -> str:
-        """What is done, whatever the dialect."""
-        return self.value[1]
+    __hash__ = object.__hash__  # an Enum's own is written in Python, and asked several times a request
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,6 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
     inbound, asked, session, error = task.inbound, task.asked, task.session, task.error
     trace = NOWHERE if session is None else session.trace
     tier = trace.tier or NO_TIER
-    dialect, operation = inbound.route.value
     received, first, spans = inbound.received_at, task.first_content_at, task.spans
     latency_s = max(now - received, 0.0)
     used = Tokens() if task.progress is None else tokens(task.progress, len(inbound.body))
@@ -140,8 +139,8 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         tier=tier.name,
         backend=tier.backend,
         model=tier.model,
-        dialect=dialect,
-        operation=operation,
+        dialect=inbound.route.dialect,
+        operation=inbound.route.operation,
         routing_mode="" if session is None else trace.mode,
         class_label=trace.label,
         priority=trace.priority,

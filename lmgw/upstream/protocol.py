@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lmgw.core.steps import FaultKind
+from lmgw.plainsocket import is_plain_socket, write_now
 from lmgw.upstream.exchange import Head
 from lmgw.upstream.faults import HandshakeFailed
 
@@ -74,7 +75,7 @@ class Connection(Protocol):
         self._goodbye: IDelayedCall | None = None
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._caller: Caller | None = None
-        self._paused = False
+        self._paused = self._direct = False
         self._expect(None, False)
 
     def _expect(self, caller: Caller | None, bodiless: bool) -> None:
@@ -94,11 +95,11 @@ class Connection(Protocol):
         """Send one request and hand its answer to ``caller``; ``bodiless`` is an answer to HEAD."""
         self._expect(caller, bodiless)
         self.served += 1
-        if len(body) <= ONE_WRITE:
-            self.transport.write(head + body)
-        else:
-            self.transport.write(head)
-            self.transport.write(body)
+        for data in (head + body,) if len(body) <= ONE_WRITE else (head, body):
+            if self._direct:
+                write_now(self.transport, data)
+            else:
+                self.transport.write(data)
 
     def pause(self) -> None:
         """Stop reading from the socket."""
@@ -133,6 +134,7 @@ class Connection(Protocol):
     def connectionMade(self) -> None:
         """A request's last segment must not wait for the acknowledgement of the one before."""
         self.transport.setTcpNoDelay(True)
+        self._direct = is_plain_socket(self.transport)
 
     def handshakeCompleted(self) -> None:
         """The certificate was accepted."""

@@ -7,17 +7,19 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import tcp
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
 from lmgw.errors import BadRequest, GatewayError, HeadTooLarge, RequestTimeout, RequestTooLarge
+from lmgw.plainsocket import is_plain_socket, write_now
 from lmgw.web import answers, guard
+from lmgw.web.chunked import ChunkedBody
 from lmgw.web.head import HEAD_LIMIT, Head, looks_wrong, malformed, parse
+from lmgw.web.request import Request
 
 if TYPE_CHECKING:
-    from lmgw.web.request import Request
     from lmgw.web.site import Site
 
 #: How long a connection may wait for its next request: longer than the load balancers in front keep theirs (60 s).
@@ -30,6 +32,8 @@ LINGER_MS = 2_000
 LAST_WORDS_MS = 5_000
 #: The largest body, in bytes, that is read for nothing, so that a connection whose request is turned away can be kept.
 SKIPPED_BYTES = 65_536
+#: How much is read ahead, in bytes, while a request is answered: reading on is how a client's leaving is noticed.
+AHEAD_BYTES = 16_384
 
 
 class Phase(Enum):
@@ -43,43 +47,54 @@ class Phase(Enum):
     LINGER = "has refused, and reads without listening"
     CLOSING = "sends its last bytes"
 
+    __hash__ = object.__hash__  # an Enum's own is written in Python, and asked at every read
 
-class Channel(HTTPChannel):
-    """An ``HTTPChannel`` with absolute deadlines and limits that are answered in JSON.
 
-    A head is read here, whole, and the base class is given the little of it that it must see: the request line, and
-    what frames the body. It delimits the body, says ``100 Continue``, and keeps what comes while a request is answered.
+@implementer(IPushProducer)
+class Channel(Protocol):
+    """HTTP/1.1 with one client: one request at a time, absolute deadlines, limits that are answered in JSON.
+
+    It stands where ``twisted.web`` has its ``HTTPChannel``, below the same ``Request``. Requests that come while one is
+    answered wait unread.
 
     :ivar head: of the request that is being read or answered.
+    :ivar request: the same, from its head to its answer's end.
+    :ivar persistent: the connection outlives the answer.
     :ivar clogged: the client does not read: what is written waits in memory.
     """
 
-    totalHeadersSize = MAX_LENGTH = HEAD_LIMIT
     head: Head
     site: Site
     transport: Any
 
     def __init__(self) -> None:
-        super().__init__()
         self.phase = Phase.IDLE
         self.due = inf
+        self.request: Request | None = None
+        self.persistent = True
         self.clogged = False
         self.peer = self.local = ""
         self._unread = b""
-        self._unskipped = 0
+        #: Bytes of the body that are still to come; of a chunked one nobody knows.
+        self._left = 0
+        self._chunked: ChunkedBody | None = None
         self._turned_away: GatewayError | None = None
         self._reading = False
+        self._deafened = False
         self._retiring = False
 
     # -- the connection
 
     def connectionMade(self) -> None:
         """Start waiting for a request."""
-        super().connectionMade()
-        self._peer: IAddress = self.transport.getPeer()
-        self._host: IAddress = self.transport.getHost()
+        transport = self.transport
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self._peer: IAddress = transport.getPeer()
+        self._host: IAddress = transport.getHost()
         self.peer, self.local = guard.plain_address(self._peer), guard.plain_address(self._host)
-        self._direct = is_plain_socket(self.transport)
+        self._direct = is_plain_socket(transport)
         self._enter(Phase.IDLE, IDLE_MS)
         self.site.opened(self)
 
@@ -87,7 +102,9 @@ class Channel(HTTPChannel):
         """Tell the site, and the request in progress."""
         self.due = inf
         self.site.closed(self)
-        super().connectionLost(reason)
+        request, self.request = self.request, None
+        if request is not None:
+            request.connectionLost(reason)
 
     def getPeer(self) -> IAddress:
         """Return the peer's address without asking the kernel again."""
@@ -97,11 +114,16 @@ class Channel(HTTPChannel):
         """Return our own address without asking the kernel again."""
         return self._host
 
+    def isSecure(self) -> bool:
+        """Whether the connection is over TLS."""
+        return ISSLTransport(self.transport, None) is not None
+
     def loseConnection(self) -> None:
         """Send what is still to be sent and close; a client that does not read it is cut in time."""
         if self.phase is not Phase.CLOSING:
             self._enter(Phase.CLOSING, self.site.gateway.client_write_timeout_ms)
-        super().loseConnection()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     @property
     def ending(self) -> bool:
@@ -140,7 +162,8 @@ class Channel(HTTPChannel):
             case Phase.BODY | Phase.SKIP:
                 self.refuse(RequestTimeout("the request's body did not come in time"))
             case Phase.BUSY:
-                self.requests[0].sink.lost("client_stalled")
+                if self.request is not None:
+                    self.request.sink.lost("client_stalled")
                 self.transport.abortConnection()
             case Phase.CLOSING:
                 self.transport.abortConnection()
@@ -150,56 +173,106 @@ class Channel(HTTPChannel):
     # -- reading
 
     def dataReceived(self, data: bytes) -> None:
-        """Read heads here, and let the base class have everything else; it calls back with what it had to keep."""
-        self._unread += data
-        if self._reading:
-            return
+        """Read as far as it goes: what follows a request that is being answered waits."""
+        self._unread = self._unread + data if self._unread else data
+        if not self._reading:
+            self._read()
+
+    def _read(self) -> None:
         self._reading = True
         try:
-            while self._unread and self.phase not in _DEAF and self._read_some():
+            while self._unread and _READERS[self.phase](self):
                 pass
         finally:
             self._reading = False
 
-    def _read_some(self) -> bool:
-        """Take the next piece of what is unread; returns false where more must come first."""
-        if self.phase is Phase.SKIP:
-            self._skip()
-            return True
-        if self.phase in _READING_HEAD:
-            given = self._next_head()
-        else:
-            given, self._unread = self._unread, b""
-        if given and self.phase not in _DEAF:
-            super().dataReceived(given)
-        return given is not None
+    # Each of these takes from what is unread, and returns whether there may be more to take.
 
-    def _next_head(self) -> bytes | None:
-        """Return what the base class must see of the next head, nothing of one that is turned away.
-
-        ``None`` where the head is not whole yet, or not well formed.
-        """
-        self._unread = self._unread.lstrip(b"\r\n")
-        if self.phase is Phase.IDLE and self._unread:
-            self._enter(Phase.HEAD, self.site.gateway.header_timeout_ms)
-        text, end, rest = self._unread.partition(b"\r\n\r\n")
+    def _read_head(self) -> bool:
+        if self._unread[0] in b"\r\n":  # empty lines before a request are overlooked (RFC 9112, 2.2)
+            self._unread = self._unread.lstrip(b"\r\n")
+        end = self._unread.find(b"\r\n\r\n")
         try:
-            if len(text) > HEAD_LIMIT:
-                raise HeadTooLarge(f"the request line and the headers are larger than {HEAD_LIMIT} bytes")
-            if end:
-                self.head = parse(text)
-                self._unread = rest
-                refusal = self.site.refusal(self.head)
-                if refusal is not None:
-                    self._turn_away(refusal)
-                    return b""
-                self._expect_body()
-                return self.head.frame
-            if text and looks_wrong(text):
+            if end >= 0:
+                self._begin(end)
+                return True
+            if self.phase is Phase.IDLE and self._unread:
+                self._enter(Phase.HEAD, self.site.gateway.header_timeout_ms)
+            if len(self._unread) > HEAD_LIMIT:
+                raise _head_too_large()
+            if self._unread and looks_wrong(self._unread):
                 raise malformed()
         except GatewayError as problem:
             self.refuse(problem)
-        return None
+        return False
+
+    def _begin(self, end: int) -> None:
+        """Begin with the request whose head ends at ``end``. Raises ``GatewayError``."""
+        if end > HEAD_LIMIT:
+            raise _head_too_large()
+        self.head = head = parse(self._unread[:end])
+        self._unread = self._unread[end + 4 :]
+        refusal = self.site.refusal(head)
+        if refusal is not None:
+            self._turn_away(refusal)
+            return
+        self.persistent = head.persistent
+        self.request = Request(self)
+        length = head.length
+        if length == 0:
+            self._received()
+            return
+        self._enter(Phase.BODY, self.site.gateway.body_timeout_ms)
+        if length is None:
+            self._chunked = ChunkedBody()
+        else:
+            self._left = length
+            self.check_size(length)
+        if head.headers.get(b"expect", b"").lower() == b"100-continue" and not self._unread and not self._is_deaf:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _read_body(self) -> bool:
+        request, chunked, unread = self.request, self._chunked, self._unread
+        assert request is not None
+        if chunked is None:
+            left = self._left
+            if len(unread) <= left:
+                self._unread = b""
+            else:
+                unread, self._unread = unread[:left], unread[left:]
+            self._left = left - len(unread)
+            request.take(unread)
+            complete = not self._left
+        else:
+            self._unread = b""
+            try:
+                for piece in chunked.feed(unread):
+                    request.take(piece)
+            except ValueError:
+                self.refuse(BadRequest("malformed chunk in the request's body"))
+            complete = chunked.rest is not None
+            if complete:
+                self._unread, self._chunked = chunked.rest or b"", None
+        if complete and self.phase is Phase.BODY:
+            self._received()
+        return True
+
+    def _received(self) -> None:
+        """Hand the request over; from here on it is the answer's turn."""
+        self._enter(Phase.BUSY, self.site.gateway.client_write_timeout_ms if self.clogged else 0)
+        if self.request is not None:
+            self.request.received()
+
+    def _read_ahead(self) -> bool:
+        """Leave the next request for later; more than a little of it stays in the socket."""
+        if len(self._unread) > AHEAD_BYTES and not self._deafened:
+            self._deafened = True
+            self.transport.pauseProducing()
+        return False
+
+    def _drop(self) -> bool:
+        self._unread = b""
+        return False
 
     def _turn_away(self, problem: GatewayError) -> None:
         """Answer a request from its head alone, which must be cheap: the connection is kept if little is to come."""
@@ -207,45 +280,37 @@ class Channel(HTTPChannel):
         self._enter(Phase.SKIP, self.site.gateway.body_timeout_ms)
         known = head.length is not None and head.length <= SKIPPED_BYTES
         if known and head.persistent and not self.ending and b"expect" not in head.headers:
-            self._turned_away, self._unskipped = problem, head.length or 0
+            self._turned_away, self._left = problem, head.length or 0
             self._skip()
         else:
             self.refuse(problem)
 
-    def _skip(self) -> None:
+    def _skip(self) -> bool:
         """Throw away what has come of the body of a request that is turned away; answer once it is all there."""
-        skipped = min(self._unskipped, len(self._unread))
+        skipped = min(self._left, len(self._unread))
         self._unread = self._unread[skipped:]
-        self._unskipped -= skipped
+        self._left -= skipped
         problem = self._turned_away
-        if not self._unskipped and problem is not None:
+        if not self._left and problem is not None:
             self._turned_away = None
             self.send(self._words(problem, b""))
             self._enter(Phase.IDLE, IDLE_MS)
+        return True
 
-    def _expect_body(self) -> None:
-        gateway = self.site.gateway
-        if self.head.length != 0:
-            self._enter(Phase.BODY, gateway.body_timeout_ms)
-        self.check_size(self.head.length or 0)
-
-    def checkPersistence(self, request: Request, version: bytes) -> bool:
-        """Return whether the connection outlives this request."""
-        return self.head.persistent
-
-    def allContentReceived(self) -> None:
-        """Hand the request over; from here on it is the answer's turn."""
-        if self.phase in _DEAF:
-            return
-        self._enter(Phase.BUSY, self.site.gateway.client_write_timeout_ms if self.clogged else 0)
-        super().allContentReceived()
-
-    def requestDone(self, request: Request) -> None:
+    def request_done(self) -> None:
         """Wait for the next request, or read the one that is here already."""
-        if self.ending:
-            self.persistent = False
+        self.request = None
+        if not self.persistent or self.ending:
+            self.loseConnection()
+            return
         self._enter(Phase.IDLE, IDLE_MS)
-        super().requestDone(request)
+        deafened, self._deafened = self._deafened, False
+        if self.clogged:
+            self.transport.pauseProducing()  # as long as answers are not read, no more requests are
+        elif deafened:
+            self.transport.resumeProducing()
+        if self._unread and not self._reading:
+            self._read()
 
     # -- refusing
 
@@ -261,15 +326,20 @@ class Channel(HTTPChannel):
         Only our half of it is closed, and for a while the rest is read and thrown away: closed at once, the
         connection would be reset under a sender who has not read the answer yet (RFC 9112, 9.6).
         """
-        if self.phase in _DEAF:
+        if self._is_deaf:
             return
         words = self._words(problem, b"Connection: close\r\n")
         self._enter(Phase.LINGER, LINGER_MS)
-        for request in self.requests:
-            request.release()
+        if self.request is not None:
+            self.request.release()
         self.transport.write(words)
         if ITCPTransport.providedBy(self.transport) and not self.isSecure():
             self.transport.loseWriteConnection()
+
+    @property
+    def _is_deaf(self) -> bool:
+        """Whether nothing more is heard."""
+        return self.phase in (Phase.LINGER, Phase.CLOSING)
 
     def _words(self, problem: GatewayError, more: bytes) -> bytes:
         """Return the answer to the request that is being read; ``more`` are header lines."""
@@ -286,22 +356,14 @@ class Channel(HTTPChannel):
         method, space, rest = self._unread.partition(b"\r\n")[0].partition(b" ")
         return method if space else b"", rest.partition(b" ")[0], {}
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        # The base class's one way to refuse. Heads are well formed when it sees them; what is left is the body.
-        self.refuse(BadRequest("malformed chunk in the request's body"))
-
     # -- writing
 
     def send(self, data: bytes) -> None:
         """Write now if nothing waits before it; a chunk of a stream saves a turn of the event loop that way."""
-        transport = self.transport
-        if self._direct and not transport._tempDataLen and not transport.dataBuffer and transport.connected:
-            sent = transport.writeSomeData(data)
-            if sent == len(data):
-                return
-            if isinstance(sent, int):
-                data = data[sent:]
-        transport.write(data)
+        if self._direct:
+            write_now(self.transport, data)
+        else:
+            self.transport.write(data)
 
     def pauseProducing(self) -> None:
         """The client does not read: its time to begin again runs from here."""
@@ -309,21 +371,35 @@ class Channel(HTTPChannel):
             self.clogged = True
             if self.phase is Phase.BUSY:
                 self._enter(Phase.BUSY, self.site.gateway.client_write_timeout_ms)
-        super().pauseProducing()
+            else:
+                self.transport.pauseProducing()
+        if self.request is not None and self.request.sink.begun:
+            self.request.sink.pauseProducing()
 
     def resumeProducing(self) -> None:
         """The client has read everything."""
         self.clogged = False
         if self.phase is Phase.BUSY:
             self.due = inf
-        super().resumeProducing()
+            if self.request is not None:
+                self.request.sink.resumeProducing()
+        else:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the loss of the connection follows, and says the same."""
 
 
-_READING_HEAD = frozenset({Phase.IDLE, Phase.HEAD})
-#: Phases in which nothing more is heard.
-_DEAF = frozenset({Phase.LINGER, Phase.CLOSING})
+def _head_too_large() -> HeadTooLarge:
+    return HeadTooLarge(f"the request line and the headers are larger than {HEAD_LIMIT} bytes")
 
 
-def is_plain_socket(transport: Any) -> bool:
-    """Whether bytes may go to the socket past the transport's buffer (never on TLS)."""
-    return isinstance(transport, tcp.Server) and not transport.TLS and hasattr(transport, "_tempDataLen")
+_READERS = {
+    Phase.IDLE: Channel._read_head,
+    Phase.HEAD: Channel._read_head,
+    Phase.BODY: Channel._read_body,
+    Phase.SKIP: Channel._skip,
+    Phase.BUSY: Channel._read_ahead,
+    Phase.LINGER: Channel._drop,
+    Phase.CLOSING: Channel._drop,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,21 +28,32 @@ class Request(server.Request):
 
     _log = Logger()
     defaultContentType = None
-    channel: Channel
+    channel: Channel  # type: ignore[assignment]
     site: Site
 
-    def __init__(self, channel: Channel, *args: Any) -> None:
-        super().__init__(channel, *args, parsePOSTFormSubmission=False)
-        self.site = channel.site
-        self.headers = channel.head.headers
+    def __init__(self, channel: Channel) -> None:
+        # Most of what twisted.web prepares for a request is never looked at: see unfold().
+        self.channel = channel
+        self.site = site = channel.site
+        head = channel.head
+        self.headers = head.headers
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path = head.target.partition(b"?")[0]
         self.body = b""
-        self.received_at = channel.site.reactor.seconds()
+        self.received_at = site.reactor.seconds()
         self.request_id = ""
         self.dialect = ""
         self.stamp = b""
         self.sink = ClientSink(self, channel)
         self._pieces: list[bytes] = []
         self._size = 0
+        self._unfolded = False
+
+    def unfold(self) -> None:
+        """Become all that ``twisted.web`` knows a request to be; Klein's own way needs it."""
+        super().__init__(self.channel, parsePOSTFormSubmission=False)
+        self.args = {}
+        self._unfolded = True
 
     def __repr__(self) -> str:
         """Show nothing of the caller's: no query, no header."""
@@ -50,30 +61,27 @@ class Request(server.Request):
 
     # -- the channel's calls
 
-    def gotLength(self, length: int | None) -> None:
-        """Keep the body in memory, whatever its length: no temporary file."""
-
-    def handleContentChunk(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Take a piece of the body, within this request's limit and that of all requests together."""
+        site = self.site
         self._size += len(data)
-        self.site.buffered_bytes += len(data)
+        site.buffered_bytes += len(data)
         self._pieces.append(data)
         self.channel.check_size(self._size)
-        if self.site.buffered_bytes > self.site.gateway.max_buffered_bytes:
+        if site.buffered_bytes > site.gateway.max_buffered_bytes:
             self.channel.refuse(Overloaded("the gateway holds as many request bodies as it can; try again"))
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+    def received(self) -> None:
         """The request is here whole: process it."""
-        self.method, self.uri, self.clientproto = command, path, version
-        self.path = path.partition(b"?")[0]
-        self.args = {}
-        self.body, self._pieces = b"".join(self._pieces), []
+        pieces, self._pieces = self._pieces, []
+        self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.request_id = answers.request_id(self.headers.get(b"x-request-id"))
         self.process()
 
     def connectionLost(self, reason: Failure) -> None:
         """Tell whoever answers that nobody listens."""
-        super().connectionLost(reason)
+        if self._unfolded:
+            super().connectionLost(reason)
         self.release()
         self.sink.lost("client_gone")
 
@@ -106,7 +114,11 @@ class Request(server.Request):
     def end(self) -> None:
         """Account for an answer whose last byte the sink has written."""
         self.release()
-        super().finish()
+        if self._unfolded:
+            self.finished = 1
+            for done in self.notifications:
+                done.callback(None)
+        self.channel.request_done()
 
     def finish(self) -> None:
         """Do nothing: Klein ends a request when its handler returns, but here the sink does, when the answer has."""

@@ -46,6 +46,7 @@ class Router:
             request.method, request.path = request.method.upper(), _plain_path(request.method, request.path)
             endpoint = self._exact.get((request.method, request.path))
         if endpoint is None:
+            request.unfold()
             request.prepath, request.postpath = [], request.path[1:].split(b"/")
             request.render(self._resource)
             return

@@ -46,7 +46,7 @@ class ClientSink:
             return
         bare = status in (204, 304)
         head = self._head(status, headers, b"" if bare else b"Content-Length: %d\r\n" % len(body))
-        self._channel.transport.write(head if bare or self._request.method == b"HEAD" else head + body)
+        self._channel.send(head if bare or self._request.method == b"HEAD" else head + body)
         self._end()
 
     def begin(self, status: int, headers: Sequence[answers.Header]) -> None:
@@ -56,7 +56,6 @@ class ClientSink:
         request, channel = self._request, self._channel
         request.chunked = request.clientproto == b"HTTP/1.1"
         head = self._head(status, headers, _CHUNKED if request.chunked else b"")
-        request.registerProducer(self, True)
         channel.transport.write(head)
         if channel.clogged:
             self.pauseProducing()
@@ -71,7 +70,8 @@ class ClientSink:
         """End a streamed answer validly."""
         if self.closed or not self.begun:
             return
-        self._request.unregisterProducer()
+        if self._request.chunked:
+            self._channel.send(b"0\r\n\r\n")
         self._end()
 
     def abort(self, last: bytes = b"") -> None:

@@ -30,7 +30,6 @@ class Body:
 
     :ivar data: the bytes, without a byte order mark.
     :ivar fields: key to its value's bytes, in order.
-    :ivar spans: key to where its value stands in ``data``.
     :ivar model: the model asked for, ``None`` if it says none.
     :ivar stream: ``None`` if it does not say.
     :ivar include_usage: it asks for OpenAI's usage chunk.
@@ -40,11 +39,23 @@ class Body:
         """Decode ``data``. Raises :class:`~lmgw.errors.BadRequest` saying what is malformed, and where."""
         self.data = data = data.removeprefix(_BOM)
         self.fields = fields = _decode_fields(data)
-        self.spans = spans(data, fields)
+        if not _is_plain(data, fields):
+            self.spans = spans(data, fields)
         self.model = self._typed("model", _STRING, "a string")
         self.stream = self._typed("stream", _BOOL, "true or false")
-        options = self._typed("stream_options", _OBJECT, "an object") or {}
-        self.include_usage = options.get("include_usage") is True
+        options = self._typed("stream_options", _OBJECT, "an object")
+        self.include_usage = options is not None and options.get("include_usage") is True
+
+    @cached_property
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """Key to where its value stands in ``data``."""
+        found = {}
+        at = 1
+        for key, raw in self.fields.items():
+            start = at + len(key) + 3
+            at = start + len(memoryview(raw)) + 1
+            found[key] = (start, at - 1)
+        return found
 
     @cached_property
     def parsed(self) -> dict[str, Any]:
@@ -73,6 +84,17 @@ class Body:
             return decoder.decode(raw)
         except (msgspec.DecodeError, RecursionError):
             raise BadRequest(f"{key} must be {expected}", param=key) from None
+
+
+def _is_plain(data: bytes, fields: dict[str, Raw]) -> bool:
+    """Whether the bytes are these fields in order with nothing between them: no white space, no escape in a key.
+
+    Then there is no room for a key that stands twice. It is how most clients write JSON.
+    """
+    size = 1
+    for key, raw in fields.items():
+        size += len(key) + len(memoryview(raw)) + 4  # two quotes, a colon, a comma or the last brace
+    return size == len(data)
 
 
 def spans(data: bytes, fields: dict[str, Raw]) -> dict[str, tuple[int, int]]:

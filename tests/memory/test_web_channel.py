@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tempfile
 
-from twisted.internet import tcp
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from web_rig import FakeEngine, Wire, ask, hello, request
 
-from lmgw.web.channel import CROWDED_IDLE_MS, IDLE_MS, LAST_WORDS_MS, LINGER_MS, Phase, is_plain_socket
+from lmgw.web.channel import CROWDED_IDLE_MS, IDLE_MS, LAST_WORDS_MS, LINGER_MS, Phase
 from lmgw.web.client import client_site
 from lmgw.web.head import HEAD_LIMIT
 
@@ -347,16 +346,6 @@ class ConnectionTests(ChannelTestCase):
         self.assertEqual(self.site.connections, {self.client.channel, other.channel})
         other.close()
         self.assertEqual(self.site.connections, {self.client.channel})
-
-
-class ShortCutTests(SynchronousTestCase):
-    def test_nothing_goes_past_tls(self) -> None:
-        """A plain socket may be upgraded; its transport stays of the same class."""
-        transport = tcp.Server.__new__(tcp.Server)
-        transport._tempDataLen = 0
-        self.assertTrue(is_plain_socket(transport))
-        transport.TLS = True
-        self.assertFalse(is_plain_socket(transport))
 
 
 class Port:

@@ -12,7 +12,7 @@ PACKAGE = Path(lmgw.__file__).parent
 
 #: From the ground up. What stands in one line may use each other, without a circle.
 LAYERS = (
-    ("errors", "secret", "version"),
+    ("errors", "plainsocket", "secret", "version"),
     ("config",),
     ("wire",),
     ("core",),

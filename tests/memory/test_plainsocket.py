@@ -1,0 +1,76 @@
+"""What goes to a socket past its transport, and what must not."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.trial.unittest import SynchronousTestCase
+
+from lmgw.plainsocket import is_plain_socket, write_now
+
+
+class Transport(tcp.Connection):
+    """A real transport around one end of a socket pair, whose queue is only looked at."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.queued: list[bytes] = []
+        super().__init__(end, None, None)  # type: ignore[arg-type]
+        self.connected = True
+
+    def write(self, data: bytes) -> None:
+        self.queued.append(data)
+
+
+class WriteNowTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        ours, self.theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.transport = Transport(ours)
+        self.addCleanup(ours.close)
+        self.addCleanup(self.theirs.close)
+
+    def test_this_twisted_has_what_it_looks_at(self) -> None:
+        self.assertTrue(is_plain_socket(self.transport))
+
+    def test_nothing_goes_past_tls(self) -> None:
+        """A plain socket may be upgraded; its transport stays of the same class."""
+        self.transport.TLS = True
+        self.assertFalse(is_plain_socket(self.transport))
+
+    def test_what_is_no_socket_is_left_alone(self) -> None:
+        self.assertFalse(is_plain_socket(object()))
+
+    def test_it_is_sent_at_once(self) -> None:
+        write_now(self.transport, b"hello")
+        self.assertEqual(self.theirs.recv(100), b"hello")
+        self.assertEqual(self.transport.queued, [])
+
+    def test_what_does_not_fit_is_queued(self) -> None:
+        data = b"x" * (16 << 20)
+        write_now(self.transport, data)
+        sent = len(data) - sum(map(len, self.transport.queued))
+        self.assertGreater(sent, 0)
+        self.assertLess(sent, len(data))
+
+    def test_nothing_overtakes_what_waits(self) -> None:
+        for name, value in (("dataBuffer", b"earlier"), ("_tempDataLen", 7)):
+            self.check_queued(name, value)
+
+    def test_a_closed_half_is_not_written_to(self) -> None:
+        self.check_queued("_writeDisconnected", True)
+
+    def test_a_lost_connection_is_the_transports_to_find(self) -> None:
+        self.check_queued("connected", False)
+        self.theirs.close()
+        write_now(self.transport, b"hello")
+        write_now(self.transport, b"again")
+        self.assertIn(b"again", self.transport.queued)
+
+    def check_queued(self, name: str, value: Any) -> None:
+        before = getattr(self.transport, name)
+        setattr(self.transport, name, value)
+        write_now(self.transport, b"late")
+        self.assertEqual(self.transport.queued.pop(), b"late")
+        setattr(self.transport, name, before)
