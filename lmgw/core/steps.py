@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from lmgw.config.snapshot import Tier
 from lmgw.errors import GatewayError
 from lmgw.wire.progress import Progress
@@ -52,8 +54,7 @@ class Fault:
 # --- steps ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Classify:
+class Classify(msgspec.Struct, frozen=True):
     """Ask ``tier`` to label ``text`` (one non-streaming call).
 
     Feed ``Labelled`` or ``Failed``. Its slot is its own ``Wait``.
@@ -67,8 +68,7 @@ class Classify:
     max_tokens: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(msgspec.Struct, frozen=True):
     """Count the tokens of ``texts`` together, in slices that never hold the reactor for long.
 
     Feed ``Measured``. Counting may stop as soon as the sum is above ``enough``: no window in play is larger.
@@ -78,8 +78,7 @@ class Measure:
     enough: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Get a slot of ``queue`` for ``tier``.
 
     Feed ``Admitted``, ``Failed``, or, where ``overflow_depth`` is set and more than that many run and wait already,
@@ -95,8 +94,7 @@ class Wait:
     overflow_depth: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """Send the request to ``tier``.
 
     Feed ``Event`` at the first content, and (only with ``hold``) at each further progress until told ``Commit`` or
@@ -120,25 +118,21 @@ class Attempt:
     fresh: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(msgspec.Struct, frozen=True):
     """Wait ``seconds``; feed ``Slept``."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """Send what is held and go on relaying; nothing is retried from here on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(msgspec.Struct, frozen=True):
     """Abort this attempt's upstream and drop what is held; feed ``Dropped``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Answer with this text; no backend is called.
 
     ``error`` is what the text stands for (``on_error = "chat"``): the caller gets 200, the request counts as failed.
@@ -148,15 +142,13 @@ class Reply:
     error: GatewayError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True):
     """Answer with this error: as a status if nothing was sent, else as the dialect's error event."""
 
     error: GatewayError
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """The answer is complete."""
 
 
@@ -166,59 +158,50 @@ Step = Classify | Measure | Wait | Attempt | Sleep | Commit | Reject | Reply | F
 # --- outcomes ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
+class Labelled(msgspec.Struct, frozen=True):
     """The classifier's answer, as it came."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True):
     """``texts`` have this many tokens, or more than ``enough``."""
 
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """The slot is ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overflowed:
+class Overflowed(msgspec.Struct, frozen=True):
     """More than ``overflow_depth`` run and wait: no place was taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """The attempt's answer has come this far; ``full``: no more of it can be held, it must be committed or rejected."""
 
     progress: Progress
     full: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The attempt's answer is complete."""
 
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The attempt, the wait or the classification failed."""
 
     fault: Fault
 
 
-@dataclass(frozen=True, slots=True)
-class Slept:
+class Slept(msgspec.Struct, frozen=True):
     """The wait is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(msgspec.Struct, frozen=True):
     """The rejected attempt is gone."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
+
+import msgspec
 
 from lmgw.config.snapshot import Config
 from lmgw.errors import GatewayError
@@ -45,8 +46,7 @@ class Route(Enum):
     __hash__ = object.__hash__  # an Enum's own is written in Python, and asked several times a request
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(msgspec.Struct, frozen=True):
     """One request of one client, read whole.
 
     :ivar headers: lower-case names to their first value, as they came; ``x-forwarded-for``, ``anthropic-beta`` and
@@ -60,7 +60,7 @@ class Inbound:
     route: Route
     request_id: str
     body: bytes
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    headers: Mapping[bytes, bytes] = {}
     peer: str = ""
     proxied: bool = False
     received_at: float = 0.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from lmgw.errors import BadRequest, GatewayError
 
@@ -25,8 +26,7 @@ _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _FRAMING = (b"content-length", b"transfer-encoding", b"expect")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """A well-formed head.
 
     :ivar headers: lower-case names to values.

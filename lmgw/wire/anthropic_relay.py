@@ -59,7 +59,8 @@ def edit_request(body: Body, target: Target) -> Rendered:
 
 def edit_count_tokens(body: Body, target: Target) -> Rendered:
     """The same for a caller's ``count_tokens`` request, which policy does not touch: it counts what the caller says."""
-    return replace(edit_request(body, replace(target, system=None, think=None)), path=COUNT_TOKENS_PATH)
+    rendered = edit_request(body, replace(target, system=None, think=None))
+    return msgspec.structs.replace(rendered, path=COUNT_TOKENS_PATH)
 
 
 def _said(body: Body, key: str) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from lmgw.config.snapshot import Capabilities
 from lmgw.errors import GatewayError
 from lmgw.wire.events import Answer, Event, Request
@@ -40,8 +42,7 @@ class Target:
     keep_alive: int | str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True):
     """A request ready to be sent: its body, and what was lost on the way (names of the caller's fields).
 
     ``path`` is relative to the backend's base (``/chat/completions``, ``/messages``, ``/api/chat``);
@@ -53,7 +54,7 @@ class Rendered:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     lossy: tuple[str, ...] = ()
     #: Short tool names that stand for longer ones, to be turned back in the answer.
-    tool_names: Mapping[str, str] = field(default_factory=dict)
+    tool_names: Mapping[str, str] = {}
     #: The answer's JSON comes as this forced tool's arguments and must be unwrapped to text.
     json_tool: str | None = None
 
@@ -71,8 +72,7 @@ class StreamParser(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What the answer to one caller must look like, whatever the upstream says.
 
     :ivar id: the answer's id in the caller's dialect where the upstream's cannot be used.
@@ -87,7 +87,7 @@ class Reply:
     model: str
     created_s: int
     include_usage: bool = False
-    tool_names: Mapping[str, str] = field(default_factory=dict)
+    tool_names: Mapping[str, str] = {}
     request: Request | None = None
     elapsed_ns: Callable[[], int] = int
 

@@ -1,9 +1,8 @@
 """Failure, failover, retries, circuits, the commit point: ROUTING.md, section 5."""
 
-from dataclasses import replace
-
 import playbooks as p
 import pytest
+from msgspec.structs import replace
 
 from lmgw.core.circuit import Circuit
 from lmgw.core.circuit import Health as Figures

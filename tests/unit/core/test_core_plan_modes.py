@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import playbooks as p
 import pytest
+from msgspec import structs
 
 from lmgw.core.steps import Attempt, Commit, FaultKind, Reply
 from lmgw.errors import Forbidden
@@ -167,7 +168,7 @@ def test_reasoning_is_held_with_its_attempt() -> None:
 
 
 def test_what_cannot_be_held_any_longer_is_committed() -> None:
-    full = replace(p.text("", reasoning=True), full=True)
+    full = structs.replace(p.text("", reasoning=True), full=True)
     assert p.play(_escalate(), None, full)[-1] == "commit"
 
 
