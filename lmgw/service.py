@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -173,6 +174,8 @@ class GatewayService(Service):
             watchdog = LoopingCall(self._notifier.alive)
             watchdog.clock = self._reactor
             watchdog.start(self._notifier.watchdog_s)
+        # What is here now stays: the garbage collector need not look at it again, in every pause a little.
+        gc.freeze()
         self._engine.reopen()
         self._notifier.ready(self._status())
         self._log.info("ready")

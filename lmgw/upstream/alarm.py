@@ -12,11 +12,11 @@ class Alarm:
     """Calls ``ring`` when its time has come. Moving the time further away costs an assignment: the pending call looks
     when it fires, and sleeps on."""
 
-    __slots__ = ("_at", "_call", "_due", "_reactor", "_ring")
+    __slots__ = ("_at", "_call", "_due", "_reactor", "ring")
 
-    def __init__(self, reactor: IReactorTime, ring: Callable[[], None]) -> None:
+    def __init__(self, reactor: IReactorTime, ring: Callable[[], None] | None = None) -> None:
         self._reactor = reactor
-        self._ring = ring
+        self.ring = ring or _silence
         self._due = inf
         self._at = inf
         self._call: IDelayedCall | None = None
@@ -30,9 +30,14 @@ class Alarm:
             self._at = due
             self._call = self._reactor.callLater(max(0.0, due - self._reactor.seconds()), self._fired)
 
+    def rest(self) -> None:
+        """Do not ring until it is set again, for somebody else perhaps; what waits in the reactor goes on waiting."""
+        self.ring = _silence
+        self._due = inf
+
     def stop(self) -> None:
         """Never ring again, for good; nothing is left behind in the reactor."""
-        self._ring = _silence
+        self.ring = _silence
         self._due = self._at = inf
         if self._call is not None:
             self._call.cancel()
@@ -43,7 +48,7 @@ class Alarm:
         self._at = inf
         if self._due <= self._reactor.seconds():
             self._due = inf
-            self._ring()
+            self.ring()
         else:
             self.set(self._due)
 

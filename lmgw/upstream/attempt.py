@@ -69,7 +69,7 @@ class HttpExchange:
         self._request = request
         self._bodiless = bodiless
         self._timers = timers
-        self._alarm = Alarm(reactor, self._expired)
+        self._alarm: Alarm | None = None
         self._deadline = inf
         self._phase = Phase.QUEUED
         self._connection: Connection | None = None
@@ -90,7 +90,7 @@ class HttpExchange:
         answer = self._answer = Deferred(self._cancelled)
         if self._timers.total_s:
             self._deadline = self._reactor.seconds() + self._timers.total_s
-            self._alarm.set(self._deadline)
+            self._arm(0.0)
         self._pool.acquire(self)
         return await answer
 
@@ -143,6 +143,10 @@ class HttpExchange:
         """There is a connection: send the request."""
         self._phase = Phase.ASKED
         self._connection = connection
+        if self._alarm is not None:
+            self._alarm.stop()
+        self._alarm = connection.alarm
+        self._alarm.ring = self._expired
         self._arm(self._timers.first_byte_s)
         head, body = self._request
         self._request = (b"", b"")
@@ -158,8 +162,7 @@ class HttpExchange:
         """Take what one read brought and pass it on, if somebody wants it by now."""
         if complete:
             self._over = True
-            self._connection = None
-            self._alarm.stop()
+            self._connection = self._alarm = None
         if head is not None:
             self._answered(head, data)
             return
@@ -212,7 +215,7 @@ class HttpExchange:
         """Do not read, and do not count the silence that follows from it."""
         if self._connection is not None and self._phase is Phase.ANSWERING:
             self._connection.pause()
-            self._alarm.set(self._deadline)
+            self._arm(0.0)
 
     def _conclude(self) -> None:
         """The body is over: say so, unless something is still held for a reader who has paused."""
@@ -224,7 +227,10 @@ class HttpExchange:
             receiver.ended(self._fault)
 
     def _arm(self, limit_s: float) -> None:
+        """Be woken when this time is up, 0 = never; or when that of the whole attempt is."""
         due = self._reactor.seconds() + limit_s if limit_s else inf
+        if self._alarm is None:
+            self._alarm = Alarm(self._reactor, self._expired)
         self._alarm.set(min(due, self._deadline))
 
     def _expired(self) -> None:
@@ -261,7 +267,9 @@ class HttpExchange:
         self._over = True
         self._fault = fault
         self._connection = None
-        self._alarm.stop()
+        if self._alarm is not None:
+            self._alarm.stop()
+            self._alarm = None
         if self._answer is not None:
             answer, self._answer = self._answer, None
             answer.callback(fault)

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from lmgw.core.steps import FaultKind
 from lmgw.plainsocket import is_plain_socket, write_now
+from lmgw.upstream.alarm import Alarm
 from lmgw.upstream.exchange import Head
 from lmgw.upstream.faults import HandshakeFailed
 
@@ -62,6 +63,7 @@ class Connection(Protocol):
         :class:`~lmgw.upstream.faults.HandshakeFailed`.
     :ivar served: requests sent on it so far.
     :ivar idle_since: the pool's note, seconds.
+    :ivar alarm: for whoever is served; it goes from one to the next, which saves each a timer.
     """
 
     transport: Transport
@@ -70,6 +72,7 @@ class Connection(Protocol):
         self.secured: Deferred[None] | None = Deferred() if tls else None
         self.served = 0
         self.idle_since = 0.0
+        self.alarm = Alarm(reactor)
         self._reactor = reactor
         self._owner = owner
         self._goodbye: IDelayedCall | None = None
@@ -144,6 +147,7 @@ class Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Whatever the reason: the answer is over, complete if only the close could end it."""
         self._owner.lost(self)
+        self.alarm.stop()
         self._parser = None
         if self._goodbye is not None and self._goodbye.active():
             self._goodbye.cancel()
@@ -201,6 +205,7 @@ class Connection(Protocol):
     def _finish(self, caller: Caller, head: Head | None, body: bytes) -> None:
         """The answer is whole: give the connection back first, so that the caller's next request finds it."""
         self._caller = None
+        self.alarm.rest()
         self.resume()
         if self._keep:
             self._owner.released(self)

@@ -44,7 +44,7 @@ class Request(server.Request):
         self.request_id = ""
         self.dialect = ""
         self.stamp = b""
-        self.sink = ClientSink(self, channel)
+        self.sink = ClientSink(channel)
         self._pieces: list[bytes] = []
         self._size = 0
         self._unfolded = False

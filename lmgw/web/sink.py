@@ -23,11 +23,11 @@ _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 class ClientSink:
     """A :class:`~lmgw.gateway.inbound.Sink` over a request: every call is safe whatever has become of the client."""
 
-    __slots__ = ("_channel", "_flow", "_request", "begun", "closed", "paused")
+    __slots__ = ("_channel", "_chunked", "_flow", "begun", "closed", "paused")
 
-    def __init__(self, request: Request, channel: Channel) -> None:
-        self._request = request
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._chunked = False
         self._flow: Flow | None = None
         self.begun = self.paused = self.closed = False
 
@@ -37,6 +37,13 @@ class ClientSink:
             flow.gone("client_gone")
         else:
             self._flow = flow
+
+    @property
+    def _request(self) -> Request:
+        """The request, until its answer has ended; kept here, it would be a circle for the garbage collector."""
+        request = self._channel.request
+        assert request is not None
+        return request
 
     # -- the answer
 
@@ -53,9 +60,9 @@ class ClientSink:
         """Send the head of a streamed answer together with its first piece, or in this turn of the event loop."""
         if self.begun or self.closed:
             return
-        request, channel = self._request, self._channel
-        request.chunked = request.clientproto == b"HTTP/1.1"
-        head = self._head(status, headers, _CHUNKED if request.chunked else b"")
+        channel = self._channel
+        self._chunked = channel.head.version == b"HTTP/1.1"
+        head = self._head(status, headers, _CHUNKED if self._chunked else b"")
         channel.transport.write(head)
         if channel.clogged:
             self.pauseProducing()
@@ -64,13 +71,13 @@ class ClientSink:
         """Send a piece at once."""
         if self.closed or not data:
             return
-        self._channel.send(b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunked else data)
+        self._channel.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def finish(self) -> None:
         """End a streamed answer validly."""
         if self.closed or not self.begun:
             return
-        if self._request.chunked:
+        if self._chunked:
             self._channel.send(b"0\r\n\r\n")
         self._end()
 
@@ -81,13 +88,11 @@ class ClientSink:
         if self.begun:
             self.write(last)
         self._forget()
-        self._channel.break_off(framed=bool(self._request.chunked))
+        self._channel.break_off(framed=self._chunked)
 
     def _head(self, status: int, headers: Sequence[answers.Header], framing: bytes) -> bytes:
         self.begun = True
         request, channel = self._request, self._channel
-        request.startedWriting = 1
-        request.code = status
         if channel.ending:
             channel.persistent = False
         own = b"%b%b%b%b%b" % (
@@ -100,8 +105,9 @@ class ClientSink:
         return answers.head(status, headers, own)
 
     def _end(self) -> None:
+        request = self._request
         self._forget()
-        self._request.end()
+        request.end()
 
     def _forget(self) -> None:
         self.closed = True

@@ -39,23 +39,23 @@ class Body:
         """Decode ``data``. Raises :class:`~lmgw.errors.BadRequest` saying what is malformed, and where."""
         self.data = data = data.removeprefix(_BOM)
         self.fields = fields = _decode_fields(data)
-        if not _is_plain(data, fields):
-            self.spans = spans(data, fields)
+        self._spans = None if _is_plain(data, fields) else spans(data, fields)
         self.model = self._typed("model", _STRING, "a string")
         self.stream = self._typed("stream", _BOOL, "true or false")
         options = self._typed("stream_options", _OBJECT, "an object")
         self.include_usage = options is not None and options.get("include_usage") is True
 
-    @cached_property
+    @property
     def spans(self) -> dict[str, tuple[int, int]]:
         """Key to where its value stands in ``data``."""
-        found = {}
-        at = 1
-        for key, raw in self.fields.items():
-            start = at + len(key) + 3
-            at = start + len(memoryview(raw)) + 1
-            found[key] = (start, at - 1)
-        return found
+        if self._spans is None:
+            self._spans = found = {}
+            at = 1
+            for key, raw in self.fields.items():
+                start = at + len(key) + 3
+                at = start + len(memoryview(raw)) + 1
+                found[key] = (start, at - 1)
+        return self._spans
 
     @cached_property
     def parsed(self) -> dict[str, Any]:
@@ -91,10 +91,12 @@ def _is_plain(data: bytes, fields: dict[str, Raw]) -> bool:
 
     Then there is no room for a key that stands twice. It is how most clients write JSON.
     """
-    size = 1
-    for key, raw in fields.items():
-        size += len(key) + len(memoryview(raw)) + 4  # two quotes, a colon, a comma or the last brace
-    return size == len(data)
+    if len(data) <= _PIECE:
+        size = len(b"".join(fields.values()))
+    else:
+        size = sum(len(memoryview(raw)) for raw in fields.values())
+    # Each field has two quotes, a colon, and a comma or the last brace.
+    return 1 + 4 * len(fields) + len("".join(fields)) + size == len(data)
 
 
 def spans(data: bytes, fields: dict[str, Raw]) -> dict[str, tuple[int, int]]:
