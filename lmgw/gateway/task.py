@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -41,6 +41,7 @@ from lmgw.gateway.headers import Header
 from lmgw.gateway.inbound import Inbound, Sink
 from lmgw.gateway.measuring import measure
 from lmgw.gateway.recording import ATTRIBUTION_CHARS
+from lmgw.gateway.running import Running
 from lmgw.gateway.spoken import spoken
 from lmgw.gateway.trial import Trial
 from lmgw.state.limits import network_of
@@ -71,7 +72,7 @@ log = Logger()
 class Task:
     """One request in flight.
 
-    It is one coroutine with one owner, which is cancelled when the client goes away, the request's time is used up or
+    It is one coroutine, which is broken off when the client goes away, the request's time is used up or
     the gateway stops; ``end_reason`` says which. What it holds (an exchange, a slot) is given back in ``finally``.
     """
 
@@ -105,7 +106,7 @@ class Task:
         #: How the stream that has begun ends where it breaks off, for dialects in which that depends on it.
         self.last_words: Callable[[GatewayError], bytes] | None = None
         self._created_s = int(engine.epoch_s())
-        self._owner: Deferred[None] | None = None
+        self._running: Running | None = None
         self._trial: Trial | None = None
         self._slot: Slot | None = None
         self._slot_tier: Tier | None = None
@@ -117,7 +118,7 @@ class Task:
         """Begin; the sink is brought to an end whatever happens."""
         self.sink.attach(self)
         if self.end_reason == "complete":
-            self._owner = Deferred.fromCoroutine(self._run())
+            self._running = Running(self._run())
 
     def gone(self, reason: str) -> None:
         """The client is lost (``client_gone``, ``client_stalled``)."""
@@ -127,8 +128,8 @@ class Task:
         """Break off: ``client_gone``, ``client_stalled``, ``timeout`` or ``shutdown``; the first reason counts."""
         if self.end_reason == "complete":
             self.end_reason = reason
-            if self._owner is not None:
-                self._owner.cancel()
+            if self._running is not None:
+                self._running.cancel()
 
     def pause(self) -> None:
         """The client does not read: the provider has to wait."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from secrets import token_hex
+from random import Random
 
 from lmgw.errors import GatewayError
 from lmgw.wire import translate
@@ -16,6 +16,9 @@ JSON: Header = (b"Content-Type", b"application/json")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: An upstream's own phrase is never passed on: this is what each status is called here.
 _STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".encode() for code in range(100, 1000)}
+
+#: Ids tell requests apart and grant nothing: no need to ask the kernel for each.
+_random = Random()  # noqa: S311
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
 
@@ -52,7 +55,7 @@ def request_id(asked: bytes | None) -> str:
     """Return the caller's own request id if it is 1 to 128 visible ASCII characters, else a new one."""
     if asked and len(asked) <= 128 and asked.isascii() and not asked.translate(None, _VISIBLE):
         return asked.decode("ascii")
-    return "req_" + token_hex(12)
+    return f"req_{_random.getrandbits(96):024x}"
 
 
 _VISIBLE = bytes(range(0x21, 0x7F))
