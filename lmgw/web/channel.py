@@ -222,13 +222,18 @@ class Channel(Protocol):
         if length == 0:
             self._received()
             return
-        self._enter(Phase.BODY, self.site.gateway.body_timeout_ms)
         if length is None:
             self._chunked = ChunkedBody()
         else:
             self._left = length
             self.check_size(length)
-        if head.headers.get(b"expect", b"").lower() == b"100-continue" and not self._unread and not self._is_deaf:
+            if 0 < length <= len(self._unread) and not self._is_deaf:
+                self._read_body()  # all of it is here: no deadline for that
+                return
+        if self._is_deaf:
+            return
+        self._enter(Phase.BODY, self.site.gateway.body_timeout_ms)
+        if head.headers.get(b"expect", b"").lower() == b"100-continue" and not self._unread:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _read_body(self) -> bool:
@@ -253,7 +258,7 @@ class Channel(Protocol):
             complete = chunked.rest is not None
             if complete:
                 self._unread, self._chunked = chunked.rest or b"", None
-        if complete and self.phase is Phase.BODY:
+        if complete and not self._is_deaf:
             self._received()
         return True
 
@@ -351,7 +356,7 @@ class Channel(Protocol):
 
     def _so_far(self) -> tuple[bytes, bytes, Mapping[bytes, bytes]]:
         """Return method, target and headers of the request that is being read, as far as it is known."""
-        if self.phase in (Phase.BODY, Phase.SKIP):
+        if self.request is not None or self.phase is Phase.SKIP:
             return self.head.method, self.head.target, self.head.headers
         method, space, rest = self._unread.partition(b"\r\n")[0].partition(b" ")
         return method if space else b"", rest.partition(b" ")[0], {}

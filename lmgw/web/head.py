@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -23,7 +24,9 @@ _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 _LISTS = frozenset({b"x-forwarded-for", b"anthropic-beta", b"tracestate", b"connection"})
 #: What may not come twice: two of them, and two programs on the way may each believe another one.
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
-_FRAMING = (b"content-length", b"transfer-encoding", b"expect")
+_HOST_LIMIT = 255
+#: Request lines up to this many bytes are remembered: a gateway sees the same few all day.
+_SHORT = 128
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -42,21 +45,16 @@ class Head(msgspec.Struct, frozen=True):
     @property
     def persistent(self) -> bool:
         """Whether the caller wants the connection to outlive this request."""
-        tokens = self.headers.get(b"connection", b"").lower().replace(b" ", b"").split(b",")
-        return self.version == b"HTTP/1.1" and b"close" not in tokens
-
-    @property
-    def frame(self) -> bytes:
-        """The head again, with nothing but what ``HTTPChannel`` goes by."""
-        lines = [b"%b %b %b\r\n" % (self.method, self.target, self.version)]
-        lines += [b"%b: %b\r\n" % (name, self.headers[name]) for name in _FRAMING if name in self.headers]
-        return b"".join([*lines, b"\r\n"])
+        if self.version != b"HTTP/1.1":
+            return False
+        tokens = self.headers.get(b"connection")
+        return tokens is None or b"close" not in tokens.lower().replace(b" ", b"").split(b",")
 
 
 def parse(data: bytes) -> Head:
     """Read a head without its closing empty line (RFC 9112). Raises :class:`GatewayError`: 400, 501 or 505."""
     line, _, fields = data.partition(b"\r\n")
-    method, target, version = _request_line(line)
+    method, target, version = (_known_line if len(line) <= _SHORT else _request_line)(line)
     if _FIELDS.fullmatch(fields) is None:
         raise BadRequest("malformed header: a header is 'Name: value' on one line, without control characters")
     headers: dict[bytes, bytes] = {}
@@ -73,9 +71,10 @@ def parse(data: bytes) -> Head:
     return Head(method, target, version, headers, _body_length(headers))
 
 
+@lru_cache(maxsize=256)
 def is_host(value: bytes) -> bool:
     """Whether a Host is well formed (RFC 9110, 7.2)."""
-    return len(value) <= 255 and _HOST.fullmatch(value) is not None
+    return _HOST.fullmatch(value) is not None
 
 
 def looks_wrong(data: bytes) -> bool:
@@ -94,10 +93,13 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     raise malformed()
 
 
+_known_line = lru_cache(maxsize=256)(_request_line)
+
+
 def _check_host(host: bytes, version: bytes) -> None:
     if not host and version == b"HTTP/1.1":
         raise BadRequest("the Host header is missing")
-    if host and not is_host(host):
+    if host and (len(host) > _HOST_LIMIT or not is_host(host)):
         raise BadRequest("the Host header is malformed: it should be a name or an address, and a port")
 
 

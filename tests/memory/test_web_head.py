@@ -52,14 +52,6 @@ def test_a_connection_lasts_unless_its_client_says_otherwise(fields: list[bytes]
     assert parse(lines(b"GET / HTTP/1.1", b"Host: gw", *fields)).persistent is persistent
 
 
-def test_the_base_class_sees_only_what_it_goes_by() -> None:
-    head = parse(
-        lines(b"POST /x HTTP/1.1", b"Host: gw", b"Cookie: a=b", b"Expect: 100-continue", b"Transfer-Encoding: Chunked")
-    )
-    assert head.length is None
-    assert head.frame == b"POST /x HTTP/1.1\r\ntransfer-encoding: Chunked\r\nexpect: 100-continue\r\n\r\n"
-
-
 HOST = b"Host: gw"
 
 
