@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ollama import ChatResponse, GenerateResponse
+from pydantic import ValidationError
+
 Told = dict[str, Any]
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -430,8 +433,8 @@ class _Responses:
         faults.unless(text == self.text, "an item that ends with other content than was told")
 
 
-def ollama(raw: bytes, generate: bool = False) -> Told:
-    """Read a stream of ``/api/chat``, or of ``/api/generate``."""
+def ollama(raw: bytes, generate: bool = False, whole: bool = True) -> Told:
+    """Read a stream of ``/api/chat``, or of ``/api/generate``; one that is not ``whole`` may lack its end."""
     faults = Faults()
     told: Told = {"text": "", "reasoning": "", "tool_calls": [], "done": False, "done_reason": None, "usage": {}}
     told["error"] = None
@@ -448,13 +451,22 @@ def ollama(raw: bytes, generate: bool = False) -> Told:
             faults.unless(found["error"] and isinstance(found["error"], str), "an error that is no string")
         else:
             _ollama_line(found, generate, told, faults)
-    faults.unless(told["done"] or told["error"] is not None, "no done line")
+    faults.unless(told["done"] or told["error"] is not None or not whole, "no done line")
     return faults.close(told)
 
 
+def calls(told: Told) -> list[tuple[str | None, str, Any]]:
+    """Return the calls that a client was told: id, name, arguments decoded."""
+    return [(call["id"], call["name"], json.loads(call["arguments"])) for call in told["tool_calls"]]
+
+
 def _ollama_line(line: dict[str, Any], generate: bool, told: Told, faults: Faults) -> None:
+    try:
+        (GenerateResponse if generate else ChatResponse).model_validate(line, strict=True)
+    except ValidationError as error:
+        faults.append(f"ollama-python refuses it: {error}")
     faults.unless(isinstance(line.get("model"), str), "model is no string")
-    told["model"] = line.get("model")
+    faults.unless(told.setdefault("model", line.get("model")) == line.get("model"), "another model's name")
     faults.unless(RFC3339.fullmatch(str(line.get("created_at"))), "created_at is no time of RFC 3339")
     faults.unless(isinstance(line.get("done"), bool), "done is no boolean")
     holder = line if generate else line.get("message") or {}

@@ -9,8 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Mapping
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmgw.config.snapshot import Capabilities
@@ -18,7 +17,7 @@ from lmgw.errors import BadRequest
 from lmgw.wire.anthropic_fields import UNSIGNED
 from lmgw.wire.arguments import arguments_object
 from lmgw.wire.events import Document, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
-from lmgw.wire.names import fit_name
+from lmgw.wire.names import fit_name, hashed_id
 
 _Block = dict[str, Any]
 
@@ -27,7 +26,8 @@ _PDF = "application/pdf"
 _ID = re.compile(r"[a-zA-Z0-9_-]+").fullmatch
 #: Stands for the user's turn where a conversation begins with the assistant's.
 _OPENING = {"role": "user", "content": "…"}
-_RANKS = {"tool_result": 0, "thinking": 0, "redacted_thinking": 0, "tool_use": 2}
+#: Which parts stand first in a turn and which last.
+_RANKS = {ToolResult: 0, Thinking: 0, ToolCall: 2}
 
 
 class Conversation:
@@ -42,6 +42,7 @@ class Conversation:
         self.turns: list[dict[str, Any]] = []
         self._capabilities = capabilities
         self._role: str | None = None  # of the last turn
+        self._open: list[Part] | None = None  # what it holds, while more may come
         self._late_system: list[_Block] = []
         self._names: dict[str, str] = {}  # of tools, as they came, to what they are called here
 
@@ -55,25 +56,18 @@ class Conversation:
             return
         if self._late_system:
             self._place_late_system(followed_by=role)
-        content: list[_Block] | str
-        if len(parts) == 1 and type(part := parts[0]) is Text and part.cache is None and _says_something(part):
-            content = part.text
-        else:
-            blocks = [block for part in parts if (block := self._block(part, role)) is not None]
-            if len(blocks) > 1:
-                blocks.sort(key=_rank)
-            elif not blocks and role == "user":
-                return
-            content = _short(blocks)
-        if role == self._role:
-            content = sorted(_blocks(self.turns.pop()["content"]) + _blocks(content), key=_rank)
-        self._role = role
-        self.turns.append({"role": role, "content": content})
+        if role == "user" and not any(map(_counts, parts)):
+            return
+        if self._open is None or role != self._role:
+            self._close()
+            self._open, self._role = [], role
+        self._open += parts
 
     def finish(self) -> None:
         """The conversation is over. Raises :class:`~lmgw.errors.BadRequest` where nothing was said in it."""
         if self._late_system:
             self._place_late_system(followed_by=None)
+        self._close()
         if self.turns and not self.turns[-1]["content"]:
             self.turns.pop()  # an empty beginning of the answer says nothing
         if not self.turns:
@@ -94,18 +88,37 @@ class Conversation:
         """Whether the assistant's last turn has tool calls and does not begin with thinking."""
         for turn in reversed(self.turns):
             if turn["role"] == "assistant":
-                content = _blocks(turn["content"])
-                return bool(content) and content[-1]["type"] == "tool_use" and "thinking" not in content[0]["type"]
+                content = turn["content"]
+                calls = isinstance(content, list) and bool(content) and content[-1]["type"] == "tool_use"
+                return calls and "thinking" not in content[0]["type"]
         return False
+
+    def _close(self) -> None:
+        """The last turn is whole: neighbours of one role are one turn."""
+        if self._open is not None:
+            self.turns.append({"role": self._role, "content": self._content(self._open, self._role or "")})
+            self._open = None
 
     def _place_late_system(self, followed_by: str | None) -> None:
         """A system turn may stand after a user's if the assistant's or nothing follows; elsewhere it is hoisted."""
         if self._role == "user" and followed_by != "user":
+            self._close()
             self.turns.append({"role": "system", "content": _short(self._late_system)})
             self._role = "system"
         else:
             self.system += self._late_system
         self._late_system = []
+
+    def _content(self, parts: Sequence[Part], role: str) -> list[_Block] | str:
+        """Write what a turn or a result holds: results and thinking first, calls last."""
+        if len(parts) == 1 and type(part := parts[0]) is Text and part.cache is None and _says_something(part):
+            return part.text
+        ranked: tuple[list[_Block], ...] = ([], [], [])
+        for part in parts:
+            block = self._block(part, role)
+            if block is not None:
+                ranked[_RANKS.get(type(part), 1)].append(block)
+        return _short([*ranked[0], *ranked[1], *ranked[2]])
 
     def _block(self, part: Part, role: str) -> _Block | None:
         if isinstance(part, Text):
@@ -132,9 +145,8 @@ class Conversation:
 
     def _result(self, result: ToolResult) -> _Block:
         block: _Block = {"type": "tool_result", "tool_use_id": fit_id(result.id)}
-        content = [held for part in result.parts if (held := self._block(part, "user")) is not None]
-        if content:
-            block["content"] = _short(content)
+        if content := self._content(result.parts, "user"):
+            block["content"] = content
         if result.is_error:
             block["is_error"] = True
         return _cached(block, result.cache)
@@ -157,7 +169,14 @@ class Conversation:
 
 def fit_id(id: str) -> str:
     """Return a call's ``id`` as the API takes it: as it is if that will do, else a hash of it."""
-    return id if _ID(id) else f"call_{sha256(id.encode()).hexdigest()[:32]}"
+    if (id.isidentifier() and id.isascii()) or _ID(id):  # the former is quicker, and true of most
+        return id
+    return hashed_id(id)
+
+
+def _counts(part: Part) -> bool:
+    """Whether a part is more than empty text, which the API refuses."""
+    return type(part) is not Text or _says_something(part)
 
 
 def _says_something(part: Text) -> bool:
@@ -170,15 +189,6 @@ def _short(content: list[_Block]) -> list[_Block] | str:
         text: str = content[0]["text"]
         return text
     return content
-
-
-def _blocks(content: list[_Block] | str) -> list[_Block]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-def _rank(block: _Block) -> int:
-    """Results and thinking must stand first in a turn, calls last."""
-    return _RANKS.get(block["type"], 1)
 
 
 def _cached(block: _Block, cache: Mapping[str, Any] | None) -> _Block:

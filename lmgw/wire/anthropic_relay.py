@@ -52,7 +52,7 @@ def edit_request(body: Body, target: Target) -> Rendered:
         edits["system"] = _with_system(body.fields.get("system", Raw(b"null")), target.system)
     if target.think is not None:
         edits |= _thinking(body, target)
-    if _UNSIGNED in body.data:
+    if _UNSIGNED in body.legible:
         edits |= _without_unsigned(body, target)
     return Rendered(MESSAGES_PATH, splice(body, edits), (VERSION,))
 

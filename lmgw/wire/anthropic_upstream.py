@@ -21,14 +21,10 @@ from lmgw.wire.anthropic_tools import Tools
 from lmgw.wire.dialect import Rendered, Target
 from lmgw.wire.events import JsonFormat, Request
 from lmgw.wire.names import short_names
-from lmgw.wire.neutral import with_policy
+from lmgw.wire.neutral import JSON_ONLY, with_policy
 
 #: Tokens of an answer where neither the caller nor the catalog says how many; every Claude takes it.
 _MAX_TOKENS = 4096
-_JSON_ONLY = {
-    "type": "text",
-    "text": "Answer with one JSON object and nothing else: no other text, no code fence.",
-}
 #: What ``metadata.user_id`` may be; it must not be somebody's name, address or number.
 _USER = re.compile(r"[\w.:-]{1,256}", re.ASCII)
 _PHONE = re.compile(r"[\d.:-]{7,20}", re.ASCII)
@@ -55,7 +51,7 @@ def _render(request: Request, target: Target) -> Rendered:
     conversation.finish()
     schema = _json_schema(request.format)
     if request.format is not None and schema is None:
-        conversation.system.append(_JSON_ONLY)
+        conversation.system.append({"type": "text", "text": JSON_ONLY})
     by_tool = schema is not None and not capabilities.structured_outputs
     tools = Tools(request, capabilities, schema if by_tool else None)
     lossy += tools.lossy

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from lmgw.errors import BadRequest
+from lmgw.wire.blobs import LEAST, Blobs
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -17,6 +18,8 @@ _ANY = msgspec.json.Decoder()
 _STRING = msgspec.json.Decoder(str | None)
 _BOOL = msgspec.json.Decoder(bool | None)
 _OBJECT = msgspec.json.Decoder(dict[str, Any] | None)
+#: The fields that hold pictures and files in one dialect or another, none of which is echoed in an answer.
+_WITH_BLOBS = ("messages", "input", "images")
 #: Bytes compared at once.
 _PIECE = 65536
 _EMPTY_LIST = re.compile(rb"\[[ \t\r\n]*\]\Z")
@@ -60,8 +63,28 @@ class Body:
     @cached_property
     def parsed(self) -> dict[str, Any]:
         """The whole body as Python values."""
+        return self._decoded(self.data)
+
+    @cached_property
+    def blobs(self) -> Blobs | None:
+        """The large pictures and files of the body, ``None`` where it holds none."""
+        if len(self.data) <= LEAST:
+            return None
+        return Blobs.of(self.data, sorted(self.spans[key] for key in _WITH_BLOBS if key in self.spans))
+
+    @cached_property
+    def outline(self) -> dict[str, Any]:
+        """The same as :attr:`parsed` with marks for :attr:`blobs`: those must be restored in what is made of it."""
+        return self.parsed if self.blobs is None else self._decoded(self.blobs.outline)
+
+    @property
+    def legible(self) -> bytes:
+        """The bytes to look for a word in: without :attr:`blobs`."""
+        return self.data if self.blobs is None else self.blobs.outline
+
+    def _decoded(self, data: bytes) -> dict[str, Any]:
         try:
-            return _ANY.decode(self.data)  # type: ignore[no-any-return]
+            return _ANY.decode(data)  # type: ignore[no-any-return]
         except (msgspec.DecodeError, RecursionError) as error:
             raise malformed(self.data, error) from None
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from lmgw.wire.events import Event, ToolDelta, ToolEnd, ToolStart
-from lmgw.wire.identifiers import made_call_id
+from lmgw.wire.names import made_call_id
 
 
 class Function(msgspec.Struct, gc=False):

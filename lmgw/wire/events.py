@@ -2,6 +2,7 @@
 
 Requests are read into :class:`Request` and written from it; whole answers are :class:`Answer`; streams are sequences
 of the events below.
+Nothing in it can be part of a cycle, so the garbage collector need not look at it (``gc=False``).
 Only a pair of *different* dialects goes through here; the same dialect on both sides is relayed as bytes (``splice``,
 ``relay``).
 """
@@ -24,7 +25,7 @@ class Text(msgspec.Struct, frozen=True, gc=False):
     cache: dict[str, Any] | None = None
 
 
-class Image(msgspec.Struct, frozen=True):
+class Image(msgspec.Struct, frozen=True, gc=False):
     """An image: base64 ``data`` with its ``media_type``, or a ``url``."""
 
     media_type: str | None = None
@@ -34,7 +35,7 @@ class Image(msgspec.Struct, frozen=True):
     cache: dict[str, Any] | None = None
 
 
-class Document(msgspec.Struct, frozen=True):
+class Document(msgspec.Struct, frozen=True, gc=False):
     """A PDF or text document: base64 ``data``, plain ``text`` or a ``url``."""
 
     media_type: str = "application/pdf"
@@ -45,7 +46,7 @@ class Document(msgspec.Struct, frozen=True):
     cache: dict[str, Any] | None = None
 
 
-class Thinking(msgspec.Struct, frozen=True):
+class Thinking(msgspec.Struct, frozen=True, gc=False):
     """Reasoning of an earlier turn.
 
     ``signature`` proves it to Anthropic; ``redacted`` is its opaque form instead of text.
@@ -56,7 +57,7 @@ class Thinking(msgspec.Struct, frozen=True):
     redacted: str | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
     """A call by the assistant; ``arguments`` is JSON text as it came (it may be empty or not an object)."""
 
     id: str
@@ -65,7 +66,7 @@ class ToolCall(msgspec.Struct, frozen=True):
     cache: dict[str, Any] | None = None
 
 
-class ToolResult(msgspec.Struct, frozen=True):
+class ToolResult(msgspec.Struct, frozen=True, gc=False):
     """What a call came to: ``Text``, ``Image`` and ``Document`` parts."""
 
     id: str
@@ -78,14 +79,14 @@ class ToolResult(msgspec.Struct, frozen=True):
 Part = Text | Image | Document | Thinking | ToolCall | ToolResult
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One turn. ``system`` turns stand where they stood; tool results are ``ToolResult`` parts of a ``user`` turn."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[Part, ...]
 
 
-class Tool(msgspec.Struct, frozen=True):
+class Tool(msgspec.Struct, frozen=True, gc=False):
     """A function the model may call; ``parameters`` is a JSON Schema."""
 
     name: str
@@ -95,14 +96,14 @@ class Tool(msgspec.Struct, frozen=True):
     cache: dict[str, Any] | None = None
 
 
-class ToolChoice(msgspec.Struct, frozen=True):
+class ToolChoice(msgspec.Struct, frozen=True, gc=False):
     """``named`` has one name in ``names``; ``auto`` and ``required`` may have an allow-list there."""
 
     mode: Literal["none", "auto", "required", "named"]
     names: tuple[str, ...] = ()
 
 
-class JsonFormat(msgspec.Struct, frozen=True):
+class JsonFormat(msgspec.Struct, frozen=True, gc=False):
     """The answer must be JSON: any object if ``schema`` is ``None``."""
 
     schema: dict[str, Any] | None = None
@@ -111,7 +112,7 @@ class JsonFormat(msgspec.Struct, frozen=True):
     description: str | None = None
 
 
-class Reasoning(msgspec.Struct, frozen=True):
+class Reasoning(msgspec.Struct, frozen=True, gc=False):
     """What the caller wants of thinking: off, on (``effort`` and ``budget_tokens`` unset), an effort word, a budget."""
 
     enabled: bool = True
@@ -120,7 +121,7 @@ class Reasoning(msgspec.Struct, frozen=True):
     adaptive: bool = False
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A chat request in the neutral form; ``None`` is "not said".
 
     ``dropped`` are the caller's field names that the neutral form has no place for (they go into ``X-LMG-Lossy``
@@ -168,7 +169,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     reasoning: int = 0
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A whole answer: ``Thinking``, ``Text`` and ``ToolCall`` parts in order."""
 
     id: str

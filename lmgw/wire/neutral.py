@@ -31,17 +31,20 @@ from lmgw.wire.events import (
 )
 from lmgw.wire.progress import Progress
 
+#: What tells a model to keep to JSON, where nothing else does.
+JSON_ONLY = "Answer with one JSON object and nothing else: no other text, no code fence."
+
 
 def with_policy(request: Request, target: Target) -> Request:
     """Return the request with the tier's prompt and its switch for thinking, where the request says nothing of it."""
     if target.system:
-        request = msgspec.structs.replace(request, messages=_with_system(request.messages, target.system))
+        request = msgspec.structs.replace(request, messages=with_system(request.messages, target.system))
     if target.think is not None and request.reasoning is None:
         request = msgspec.structs.replace(request, reasoning=Reasoning(enabled=target.think))
     return request
 
 
-def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
+def with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
     """Put ``system`` in front: into the first turn if that is a system's, else into one of its own."""
     if not messages or messages[0].role != "system":
         return (Message("system", (Text(system),)), *messages)

@@ -18,7 +18,7 @@ from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.wire.arguments import arguments_object
 from lmgw.wire.dialect import Reply
 from lmgw.wire.events import Answer, FinishReason, Part, Text, Thinking, ToolCall, Usage
-from lmgw.wire.identifiers import made_call_id
+from lmgw.wire.names import made_call_id
 from lmgw.wire.statuses import error_in
 from lmgw.wire.timestamps import rfc3339
 

@@ -5,6 +5,7 @@ Clients send less than Ollama's ``api/types.go`` has: no ids, no ``tool_name``, 
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -66,7 +67,7 @@ class _Conversation:
         self._messages = messages
         self._given = {call.id for message in messages if message.tool_calls for call in message.tool_calls}
         self._made = 0
-        self._unanswered: list[ToolCall] = []
+        self._unanswered = _Unanswered()
 
     def turns(self) -> tuple[Message, ...]:
         """Return the neutral turns; neighbouring results are parts of one turn."""
@@ -78,7 +79,7 @@ class _Conversation:
                 turns.append(Message(_PLAIN_ROLES[role], _content(message, at)))
             elif role == "assistant":
                 if last_role != "assistant":
-                    self._unanswered.clear()
+                    self._unanswered = _Unanswered()
                 turns.append(Message("assistant", self._assistant(message)))
             elif role == "tool":
                 parts = self._result(message, at)
@@ -99,33 +100,53 @@ class _Conversation:
             parts.append(Text(message.content))
         for call in message.tool_calls or ():
             made = ToolCall(call.id or self._next_id(), call.function.name, _arguments(call.function.arguments))
-            self._unanswered.append(made)
+            self._unanswered.add(made)
             parts.append(made)
         return tuple(parts)
 
     def _result(self, message: OllamaMessage, at: int) -> tuple[Part, ...]:
         content = _content(message, at)
-        call = self._answered(message)
+        call = self._unanswered.take(message.tool_call_id, message.tool_name)
         if call is None:
             return content  # no call left that it could answer: what it says still counts
         return (ToolResult(call.id, content, call.name),)
-
-    def _answered(self, message: OllamaMessage) -> ToolCall | None:
-        """Take out the call that a result answers: the one of its id, else the first of its name, else the first."""
-        calls = self._unanswered
-        for index, call in enumerate(calls):
-            if message.tool_call_id and call.id == message.tool_call_id:
-                return calls.pop(index)
-        for index, call in enumerate(calls):
-            if message.tool_name and call.name == message.tool_name:
-                return calls.pop(index)
-        return calls.pop(0) if calls else None
 
     def _next_id(self) -> str:
         while True:
             made, self._made = f"call_{self._made}", self._made + 1
             if made not in self._given:
                 return made
+
+
+class _Unanswered:
+    """The calls of one turn that wait for their results."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, ToolCall] = {}  # by their number in the turn
+        self._count = self._first = 0
+        self._by_id: dict[str, int] = {}
+        self._by_name: defaultdict[str, deque[int]] = defaultdict(deque)
+
+    def add(self, call: ToolCall) -> None:
+        """A call was made."""
+        self._calls[self._count] = call
+        self._by_id.setdefault(call.id, self._count)
+        self._by_name[call.name].append(self._count)
+        self._count += 1
+
+    def take(self, id: str | None, name: str | None) -> ToolCall | None:
+        """Take out the call that a result answers: the one of its id, else the first of its name, else the first."""
+        if id and (call := self._calls.pop(self._by_id.get(id, -1), None)) is not None:
+            return call
+        numbers = self._by_name.get(name or "")
+        while numbers:
+            if (call := self._calls.pop(numbers.popleft(), None)) is not None:
+                return call
+        while self._first < self._count:
+            self._first += 1
+            if (call := self._calls.pop(self._first - 1, None)) is not None:
+                return call
+        return None
 
 
 def _arguments(arguments: dict[str, Any] | str | None) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from lmgw.errors import BadRequest
 from lmgw.wire.events import JsonFormat, Message, Part, Reasoning, Request, Text, Tool
 from lmgw.wire.ollama_messages import OllamaMessage, images, parse_messages
+from lmgw.wire.shapes import shaped
 
 _LATEST = ":latest"
 #: Options that are numbers, by the name they have here and in the neutral form.
@@ -23,17 +24,6 @@ _INTEGERS = ("top_k", "seed", "num_predict")
 #: Fields of ``/api/generate`` that no chat API has.
 _TEMPLATING = ("raw", "template", "context", "suffix")
 _EFFORTS: tuple[Literal["low", "medium", "high", "max"], ...] = ("low", "medium", "high", "max")
-_ERROR = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
-_EXPECTED = re.compile(r"Expected `(.*)`, got `.*`", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
-_JSON_TYPES = {
-    "str": "a string",
-    "int": "an integer",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "an array",
-    "object": "an object",
-}
 
 
 class _ToolFunction(msgspec.Struct):
@@ -67,9 +57,6 @@ class _Generate(_Body, kw_only=True):
     images: list[str] | None = None
 
 
-_AnyBody = TypeVar("_AnyBody", bound=_Body)
-
-
 def untagged(model: str) -> str:
     """Return a model's name without the tag that Ollama's clients add to a name that has none."""
     return model.removesuffix(_LATEST)
@@ -77,7 +64,7 @@ def untagged(model: str) -> str:
 
 def parse_chat(body: Mapping[str, Any]) -> Request:
     """Read a body of ``/api/chat``. Raises :class:`~lmgw.errors.BadRequest` naming the field."""
-    chat = _read(body, _Chat)
+    chat = shaped(body, _Chat, "")
     if not chat.messages:
         raise BadRequest("messages must not be empty", param="messages")
     tools = []
@@ -99,7 +86,7 @@ def parse_generate(body: Mapping[str, Any]) -> Request:
                 f"{field} is not supported: the gateway sends every prompt as a chat; use /api/chat with messages",
                 param=field,
             )
-    generate = _read(body, _Generate)
+    generate = shaped(body, _Generate, "")
     turns = [Message("system", (Text(generate.system),))] if generate.system else []
     parts: list[Part] = [Text(generate.prompt)] if generate.prompt else []
     parts.extend(images(generate.images, "images"))
@@ -119,29 +106,6 @@ def is_unload(body: Mapping[str, Any]) -> bool:
     if isinstance(keep_alive, str):
         return re.fullmatch(r"[+-]?(0+(\.0*)?[a-zµ]*)+", keep_alive) is not None
     return keep_alive is not None and keep_alive == 0
-
-
-def _read(body: Mapping[str, Any], shape: type[_AnyBody]) -> _AnyBody:
-    try:
-        return msgspec.convert(body, shape)
-    except msgspec.ValidationError as error:
-        raise _wrong_type(str(error)) from None
-
-
-def _wrong_type(error: str) -> BadRequest:
-    """Say what msgspec says (``Expected `str`, got `int` - at `$.messages[0].role```) in JSON's words."""
-    found = _ERROR.fullmatch(error)
-    reason, field = (found[1], found[2]) if found else (error, "")
-    if wrong := _EXPECTED.fullmatch(reason):
-        return BadRequest(f"{field or 'the body'} must be {_json_type(wrong[1])}", param=field or None)
-    if missing := _MISSING.fullmatch(reason):
-        field = f"{field}.{missing[1]}" if field else missing[1]
-        return BadRequest(f"{field} is missing", param=field)
-    return BadRequest(f"{field}: {reason}", param=field or None)
-
-
-def _json_type(names: str) -> str:
-    return " or ".join(_JSON_TYPES.get(name, name) for name in names.split(" | ") if name != "null")
 
 
 def _request(body: _Body, fields: Mapping[str, Any], turns: tuple[Message, ...], tools: tuple[Tool, ...]) -> Request:

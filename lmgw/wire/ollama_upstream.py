@@ -6,6 +6,7 @@ image URLs; ``think: true`` is a 400 on a model that cannot think, and thinking 
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable
 from itertools import count
 from typing import Any
@@ -142,14 +143,15 @@ class _Messages:
         self.lossy: list[str] = []
         self._vision = capabilities.vision
         self._names: dict[str, str] = {}
-        self._places: dict[str, int] = {}
+        self._places: dict[str, int] = {}  # of calls among all, by their ids
+        self._run: list[int] = []  # the places of the calls whose results stand last
         self._count = count()
 
     def add(self, message: Message) -> None:
         """Write one turn: tool results first, each a message of its own, then what else it holds."""
         parts = message.parts
         if len(parts) == 1 and type(part := parts[0]) is Text:
-            self.rendered.append({"role": message.role, "content": part.text})
+            self._other({"role": message.role, "content": part.text})
             return
         rest: list[Part] = []
         for part in parts:
@@ -158,7 +160,12 @@ class _Messages:
             else:
                 rest.append(part)
         if rest or not parts:
-            self.rendered.append(self._turn(message.role, rest))
+            self._other(self._turn(message.role, rest))
+
+    def _other(self, turn: dict[str, Any]) -> None:
+        """Add what is no result."""
+        self.rendered.append(turn)
+        self._run.clear()
 
     def _turn(self, role: str, parts: list[Part]) -> dict[str, Any]:
         turn = self._message(role, parts, "" if role == "assistant" else "\n\n")
@@ -180,15 +187,11 @@ class _Messages:
         turn["tool_call_id"] = result.id
         if result.is_error:
             self.lossy.append("is_error")
-        self.rendered.insert(self._place(result.id), turn)
-
-    def _place(self, id: str) -> int:
-        """Return where a result goes among those that came before it: models know their calls' results by the order."""
-        at = len(self.rendered)
-        place = self._places.get(id)
-        while place is not None and self._places.get(self.rendered[at - 1].get("tool_call_id", ""), -1) > place:
-            at -= 1
-        return at
+        # Models know their calls' results by the order.
+        place = self._places.get(result.id, self._run[-1] if self._run else -1)
+        at = bisect(self._run, place)
+        self.rendered.insert(len(self.rendered) - len(self._run) + at, turn)
+        self._run.insert(at, place)
 
     def _message(self, role: str, parts: Iterable[Part], joint: str) -> dict[str, Any]:
         texts: list[str] = []

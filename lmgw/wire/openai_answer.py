@@ -9,7 +9,7 @@ import msgspec
 from lmgw.errors import UpstreamFailed
 from lmgw.wire.dialect import Reply
 from lmgw.wire.events import Answer, FinishReason, Part, Text, Thinking, ToolCall, Usage
-from lmgw.wire.identifiers import made_call_id
+from lmgw.wire.names import made_call_id
 from lmgw.wire.openai_reasoning import render_detail, thoughts
 from lmgw.wire.statuses import error_in, read_error
 

@@ -30,7 +30,7 @@ from lmgw.wire.events import (
     ToolResult,
 )
 from lmgw.wire.names import fit_id, fit_name, short_names
-from lmgw.wire.neutral import with_policy
+from lmgw.wire.neutral import JSON_ONLY, with_policy, with_system
 
 CHAT_PATH = "/chat/completions"
 
@@ -47,7 +47,7 @@ def render_request(request: Request, target: Target) -> Rendered:
     """Write ``request`` for ``target``. Raises :class:`~lmgw.errors.BadRequest` where the meaning would change."""
     request = with_policy(request, target)
     messages = Conversation(target)
-    for message in request.messages:
+    for message in _told_of_json(request):
         messages.add(message)
     lossy = [*request.dropped, *messages.lossy, *(f"options.{name}" for name in request.options)]
     body: dict[str, Any] = {"model": target.model, "messages": messages.rendered}
@@ -76,6 +76,15 @@ def render_request(request: Request, target: Target) -> Rendered:
             body["stream_options"] = {"include_usage": True}
     names = short_names(tool.name for tool in request.tools)
     return Rendered(CHAT_PATH, _encode(body), lossy=tuple(dict.fromkeys(lossy)), tool_names=names)
+
+
+def _told_of_json(request: Request) -> tuple[Message, ...]:
+    """Return the turns; OpenAI refuses ``json_object`` where none of them says "json" (Ollama's callers need not)."""
+    if request.format is None or request.format.schema is not None:
+        return request.messages
+    texts = (part.text for message in request.messages for part in message.parts if isinstance(part, Text))
+    said = any("json" in text.lower() for text in texts)
+    return request.messages if said else with_system(request.messages, JSON_ONLY)
 
 
 def effort(reasoning: Reasoning, capabilities: Capabilities) -> str:

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from lmgw.wire.dialect import Reply
 from lmgw.wire.events import Answer, FinishReason, Part, Text, Thinking, ToolCall, Usage
-from lmgw.wire.identifiers import made_id
+from lmgw.wire.names import made_id
 from lmgw.wire.responses_fields import NOTHING, REASONS, Echo, Origin, render_usage, seal
 from lmgw.wire.responses_tools import custom_input
 

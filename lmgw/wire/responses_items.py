@@ -121,7 +121,7 @@ def _thinking(item: Mapping[str, Any], where: str) -> Thinking:
     entries = field(item, "summary", list, where) or field(item, "content", list, where) or ()
     texts = [entry.get("text") for entry in entries if isinstance(entry, dict)]
     signature, redacted = unseal(field(item, "encrypted_content", str, where) or "")
-    return Thinking("".join(text for text in texts if isinstance(text, str)), signature, redacted)
+    return Thinking("\n\n".join(text for text in texts if isinstance(text, str)), signature, redacted)
 
 
 def _content(holder: Mapping[str, Any], key: str, where: str) -> tuple[Part, ...]:

@@ -109,7 +109,7 @@ def edit_request(body: Body, target: Target) -> Rendered:
         edits["instructions"] = _instructions(body, target.system)
     if target.think is not None and target.capabilities.reasoning:
         edits |= _reasoning(body, target)
-    if _SEAL in body.data:
+    if _SEAL in body.legible:
         edits |= _without_sealed(body)
     return Rendered(RESPONSES_PATH, splice(body, edits))
 

@@ -34,7 +34,7 @@ def parse_tools(entries: Sequence[Any], where: str, dropped: list[str]) -> list[
     """
     tools = []
     for here, namespace, entry in _flat(entries, where):
-        kind = field(entry, "type", str, here)
+        kind = text_field(entry, "type", here)
         if kind == "function":
             tools.append(_function(entry, namespace, here))
         elif kind == "custom":
@@ -85,6 +85,8 @@ def parse_tool_choice(choice: Any, dropped: list[str]) -> ToolChoice | None:
     if choice.get("type") == "allowed_tools":
         entries = field(choice, "tools", list, "tool_choice.") or ()
         names = [_named(entry, where) for where, entry in _objects(entries, "tool_choice.tools") if "name" in entry]
+        if entries and not names:
+            return ToolChoice("none")  # all that may be called was left out
         return ToolChoice("required" if choice.get("mode") == "required" else "auto", tuple(names))
     dropped.append("tool_choice")
     return None

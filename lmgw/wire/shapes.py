@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def shaped(value: Any, shape: type[_Shape], where: str) -> _Shape:
-    """Return ``value``, which stands at ``where``, as ``shape``.
+    """Return ``value``, which stands at ``where`` (empty: it is the body), as ``shape``.
 
     Raises :class:`~lmgw.errors.BadRequest` naming the field that does not fit.
     """
@@ -38,11 +38,11 @@ def shaped(value: Any, shape: type[_Shape], where: str) -> _Shape:
 def _refusal(error: str, where: str) -> BadRequest:
     """Reword what msgspec says: ``Expected `str`, got `int` - at `$[0].role```."""
     found = _PLACE.fullmatch(error)
-    reason, path = (found[1], f"{where}{found[2] or ''}") if found else (error, where)
+    reason, path = (found[1], f"{where}{found[2] or ''}".removeprefix(".")) if found else (error, where)
     if wrong := _EXPECTED.fullmatch(reason):
         expected = " or ".join(_NAMES.get(name, name) for name in wrong[1].split(" | ") if name != "null")
-        return BadRequest(f"{path} must be {expected}", param=path)
+        return BadRequest(f"{path or 'the body'} must be {expected}", param=path or None)
     if missing := _MISSING.fullmatch(reason):
-        path = f"{path}.{missing[1]}"
+        path = f"{path}.{missing[1]}".removeprefix(".")
         return BadRequest(f"{path} is missing", param=path)
-    return BadRequest(f"{path}: {reason}", param=path)
+    return BadRequest(f"{path}: {reason}", param=path or None)

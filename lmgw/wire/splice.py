@@ -30,12 +30,13 @@ def splice_object(data: bytes, edits: Mapping[str, bytes]) -> bytes:
 
 def patched(data: bytes, patches: Iterable[Patch]) -> bytes:
     """Return ``data`` with each patch, none of which may overlap another."""
-    pieces: list[bytes] = []
+    view = memoryview(data)
+    pieces: list[bytes | memoryview] = []
     at = 0
     for start, end, new in sorted(patches):
-        pieces += (data[at:start], new)
+        pieces += (view[at:start], new)
         at = end
-    pieces.append(data[at:])
+    pieces.append(view[at:])
     return b"".join(pieces)
 
 

@@ -91,8 +91,10 @@ def payload(frame: bytes) -> bytes:
 
     A bare JSON object counts as data: it is the error of a server that had promised a stream.
     """
-    if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame:
-        return frame[6:-2]
+    # What nearly all frames are comes first: one line of data, perhaps after its event's name.
+    start = frame.find(b"\n") + 1 if frame.startswith(b"event: ") else 0
+    if frame.startswith(b"data: ", start) and frame.find(b"\n", start) == len(frame) - 2 and b"\r" not in frame:
+        return frame[start + 6 : -2]
     lines = [line[5:].removeprefix(b" ") for line in _LINE_END.split(frame) if line.startswith(b"data:")]
     if not lines and frame.lstrip().startswith(b"{"):
         return frame.strip()

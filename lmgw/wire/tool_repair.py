@@ -26,7 +26,7 @@ from lmgw.wire.events import (
     ToolEnd,
     ToolStart,
 )
-from lmgw.wire.identifiers import made_call_id
+from lmgw.wire.names import made_call_id
 
 #: Characters of text that are held back at most while they may still become calls.
 MAX_HELD = 8192

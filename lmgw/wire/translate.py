@@ -133,8 +133,10 @@ class _Translated:
     def __init__(self, caller: Dialect, upstream: Dialect, body: Body, target: Target, reply: Reply) -> None:
         self._caller = caller
         self._upstream = upstream
-        request = caller.parse_request(body.parsed)
+        request = caller.parse_request(body.outline)
         rendered = upstream.render_request(request, target)
+        if body.blobs is not None:
+            rendered = replace(rendered, body=body.blobs.restored(rendered.body))
         self.request = replace(rendered, lossy=named(caller.name, rendered.lossy)) if rendered.lossy else rendered
         repairs = target.repair_tool_calls and upstream is OLLAMA
         self._repaired = [tool.name for tool in request.tools] if repairs else []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import grammar
 import msgspec
 import pytest
 from cuts import cuts
-from ollama_grammar import see
 
 from lmgw.wire.body import Body
 from lmgw.wire.dialect import Reply, Target
@@ -69,15 +69,15 @@ def test_another_name_in_the_middle_of_a_stream_is_changed_too() -> None:
 def test_an_error_line_is_not_passed_on() -> None:
     for pieces in cuts(line({"content": "Par"}) + b'{"error":"boom"}\n' + DONE):
         passed, progress = relayed(pieces)
-        seen = see(passed)
-        assert (seen.text, seen.error) == ("Par", None)
+        told = grammar.ollama(passed, whole=False)
+        assert (told["text"], told["error"]) == ("Par", None)
         assert progress.error is not None
         assert progress.error.message == "boom"
 
 
 def test_a_stream_without_its_last_line_is_an_error() -> None:
     passed, progress = relayed([line({"content": "Par"})])
-    assert see(passed).text == "Par"
+    assert grammar.ollama(passed, whole=False)["text"] == "Par"
     assert progress.error is not None
     assert progress.error.status == 502
 
@@ -101,19 +101,19 @@ def test_text_that_is_a_call_becomes_one() -> None:
     data = line({"thinking": "T"}) + line({"content": "turn_on(na"}) + line({"content": 'me="Lamp")'}) + DONE
     for pieces in cuts(data):
         passed, progress = relayed(pieces, TOOLS, repair=True)
-        seen = see(passed)
-        assert [call[1:] for call in seen.calls] == [("turn_on", {"name": "Lamp"})]
-        assert (seen.text, seen.thinking, seen.counts) == ("", "T", (10, 9))
-        assert seen.models == {"asked:latest"}
+        told = grammar.ollama(passed)
+        assert [call[1:] for call in grammar.calls(told)] == [("turn_on", {"name": "Lamp"})]
+        assert (told["text"], told["reasoning"], tuple(told["usage"].values())) == ("", "T", (10, 9))
+        assert told["model"] == "asked:latest"
         assert (progress.tool_call, progress.finish) == (True, "tool_calls")
         assert b"new_field" in passed
 
 
 def test_a_call_in_the_last_line_becomes_one() -> None:
-    passed, _ = relayed([line({"content": "turn_on()"}, done=True)], TOOLS, repair=True)
-    seen = see(passed)
-    assert [call[1:] for call in seen.calls] == [("turn_on", {})]
-    assert (seen.text, seen.done_reason) == ("", None)
+    passed, _ = relayed([line({"content": "turn_on()"}, done=True, done_reason="stop")], TOOLS, repair=True)
+    told = grammar.ollama(passed)
+    assert [call[1:] for call in grammar.calls(told)] == [("turn_on", {})]
+    assert (told["text"], told["done_reason"]) == ("", "stop")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_text_that_is_held_at_the_end_is_let_go() -> None:
 
 def test_text_held_before_an_error_is_let_go() -> None:
     passed, _ = relayed([line({"content": "turn"}) + b'{"error":"boom"}\n'], TOOLS, repair=True)
-    assert see(passed).text == "turn"
+    assert grammar.ollama(passed, whole=False)["text"] == "turn"
 
 
 def test_text_held_before_a_real_call_is_let_go() -> None:

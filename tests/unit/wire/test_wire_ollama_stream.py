@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import grammar
 import msgspec
 import pytest
 from cuts import cuts
 from hypothesis import given
 from hypothesis import strategies as st
-from ollama_grammar import see
 
 from lmgw.wire.dialect import Reply
 from lmgw.wire.events import (
@@ -175,36 +175,36 @@ def test_each_piece_is_a_line_with_the_name_that_was_asked_for() -> None:
         TextDelta("B"),
         Finish("stop", Usage(4, 9, cache_read=6)),
     )
-    seen = see(data)
-    assert (seen.thinking, seen.text, seen.done_reason) == ("T", 'A"é\nB', "stop")
-    assert seen.counts == (10, 9)
-    assert seen.models == {"asked:latest"}
+    told = grammar.ollama(data)
+    assert (told["reasoning"], told["text"], told["done_reason"]) == ("T", 'A"é\nB', "stop")
+    assert tuple(told["usage"].values()) == (10, 9)
+    assert told["model"] == "asked:latest"
     assert data.count(b"\n") == 4
 
 
 def test_a_call_is_sent_once_and_whole() -> None:
     found = [ToolStart(0, "x", "f"), ToolDelta(0, '{"a"'), ToolDelta(0, ":1}"), ToolEnd(0)]
     assert rendered(*found[:3]) == b""
-    seen = see(rendered(*found, ToolStart(1, "y", "g"), ToolEnd(1), Finish("tool_calls")))
-    assert seen.calls == [("x", "f", {"a": 1}), ("y", "g", {})]
-    assert seen.done_reason == "stop"
-    assert seen.counts == (0, 0)
+    told = grammar.ollama(rendered(*found, ToolStart(1, "y", "g"), ToolEnd(1), Finish("tool_calls")))
+    assert grammar.calls(told) == [("x", "f", {"a": 1}), ("y", "g", {})]
+    assert told["done_reason"] == "stop"
+    assert tuple(told["usage"].values()) == (0, 0)
 
 
 def test_arguments_with_line_ends_stay_on_one_line() -> None:
     found = (ToolStart(0, "x", "f"), ToolDelta(0, '{\n "a": "b\\n",\r\n "c": [1]\n}'), ToolEnd(0), Finish("tool_calls"))
-    assert see(rendered(*found)).calls == [("x", "f", {"a": "b\n", "c": [1]})]
+    assert grammar.calls(grammar.ollama(rendered(*found))) == [("x", "f", {"a": "b\n", "c": [1]})]
 
 
 def test_arguments_that_are_no_object_are_wrapped() -> None:
     found = (ToolStart(0, "x", "f"), ToolDelta(0, '{"a":'), ToolEnd(0), Finish("tool_calls"))
-    assert see(rendered(*found)).calls == [("x", "f", {"_raw": '{"a":'})]
+    assert grammar.calls(grammar.ollama(rendered(*found))) == [("x", "f", {"_raw": '{"a":'})]
 
 
 def test_short_names_of_tools_are_turned_back() -> None:
     reply = Reply("id", "m", 0, tool_names={"short": "a long name"})
     data = rendered(ToolStart(0, "x", "short"), ToolEnd(0), Finish("tool_calls"), reply=reply)
-    assert see(data).calls == [("x", "a long name", {})]
+    assert grammar.calls(grammar.ollama(data)) == [("x", "a long name", {})]
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def test_short_names_of_tools_are_turned_back() -> None:
     [("stop", "stop"), ("tool_calls", "stop"), ("content_filter", "stop"), ("length", "length")],
 )
 def test_the_reason_is_told_in_ollamas_words(finish: FinishReason, done_reason: str) -> None:
-    assert see(rendered(Finish(finish))).done_reason == done_reason
+    assert grammar.ollama(rendered(Finish(finish)))["done_reason"] == done_reason
 
 
 def test_usage_of_the_start_counts_where_the_end_has_none() -> None:
-    assert see(rendered(Start("", "up", Usage(7)), Finish("stop"))).counts == (7, 0)
+    assert tuple(grammar.ollama(rendered(Start("", "up", Usage(7)), Finish("stop")))["usage"].values()) == (7, 0)
 
 
 def test_durations_are_whole_nanoseconds_since_the_request() -> None:
@@ -236,14 +236,15 @@ def test_errors_are_left_to_whoever_breaks_the_stream_off() -> None:
     (error,) = events([b'{"error":"boom"}\n'])
     assert isinstance(error, StreamError)
     data = rendered(TextDelta("Par"), error) + OLLAMA.render_stream_error(error.error, "r")
-    seen = see(data)
-    assert (seen.text, seen.error, seen.done_reason) == ("Par", "boom", None)
+    told = grammar.ollama(data)
+    assert (told["text"], told["error"], told["done_reason"]) == ("Par", "boom", None)
 
 
 def test_generate_keeps_text_and_thinking_at_the_top() -> None:
     found = (ReasoningDelta("T"), TextDelta("A"), TextDelta("B"), Finish("length", Usage(1, 2)))
-    seen = see(rendered(*found, dialect=OLLAMA_GENERATE), generate=True)
-    assert (seen.thinking, seen.text, seen.done_reason, seen.counts) == ("T", "AB", "length", (1, 2))
+    told = grammar.ollama(rendered(*found, dialect=OLLAMA_GENERATE), generate=True)
+    assert (told["reasoning"], told["text"], told["done_reason"]) == ("T", "AB", "length")
+    assert tuple(told["usage"].values()) == (1, 2)
 
 
 pieces = st.one_of(

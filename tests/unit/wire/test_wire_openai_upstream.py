@@ -54,6 +54,26 @@ def messages(*turns: Message, target: Target = TARGET) -> list[dict[str, Any]]:
 # --- fields --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("turns", "told"),
+    [
+        (HELLO, True),
+        ((Message("system", (Text("Be kind."),)), *HELLO), True),
+        ((Message("user", (Text("As Json, please."),)),), False),
+        ((Message("system", (Text("JSON only."),)), *HELLO), False),
+    ],
+)
+def test_a_model_that_must_answer_in_json_is_told_so_unless_the_caller_does(
+    turns: tuple[Message, ...], told: bool
+) -> None:
+    found = body(messages=turns, format=JsonFormat())
+    assert found["response_format"] == {"type": "json_object"}
+    first, plain = found["messages"][0], messages(*turns)
+    assert ("JSON object" in first["content"]) is told
+    assert found["messages"][-1:] == plain[-1:]
+    assert [turn["role"] for turn in found["messages"]].count("system") <= 1
+
+
 def test_nothing_is_sent_that_was_not_said() -> None:
     assert body() == {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -73,7 +93,6 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"tools": (F,)},
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": EMPTY}}]},
     ),
-    "any JSON": ({"format": JsonFormat()}, {"response_format": {"type": "json_object"}}),
     "a schema without a name": (
         {"format": JsonFormat(EMPTY)},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": EMPTY}}},

@@ -261,6 +261,8 @@ def test_a_choice_of_what_is_left_out_is_left_to_the_model() -> None:
         "tools": [{"type": "web_search"}, {"type": "custom", "name": "sql"}],
     }
     assert read(tools=TOOLS, tool_choice=allowed).tool_choice == ToolChoice("required", ("sql",))
+    nothing = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
+    assert read(tools=TOOLS, tool_choice=nothing).tool_choice == ToolChoice("none")
     named = {"type": "function", "name": "g", "namespace": "n"}
     assert read(tools=TOOLS, tool_choice=named).tool_choice == ToolChoice("named", ("n__g",))
 
@@ -297,6 +299,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a call without its id": ({"input": [{"type": "function_call", "name": "f"}]}, "input[0].call_id", "missing"),
     "a result without its id": ({"input": [{"type": "function_call_output"}]}, "input[0].call_id", "missing"),
     "a tool without a name": ({"tools": [{"type": "function"}]}, "tools[0].name", "missing"),
+    "a tool without a type": ({"tools": [{"name": "f"}]}, "tools[0].type", "missing"),
     "a tool of a namespace": (
         {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]},
         "tools[0].tools[0].name",
@@ -323,6 +326,13 @@ def test_what_cannot_be_read_is_refused_in_words(body: dict[str, Any], param: st
     assert caught.value.param == param
     assert words in caught.value.message
     assert param in caught.value.message
+
+
+def test_the_pieces_of_a_summary_are_paragraphs() -> None:
+    summary = [{"type": "summary_text", "text": text} for text in ("**One**", "**Two**")]
+    assert turns({"type": "reasoning", "summary": summary}) == (
+        Message("assistant", (Thinking("**One**\n\n**Two**"),)),
+    )
 
 
 def test_reading_a_long_turn_takes_time_in_proportion() -> None:

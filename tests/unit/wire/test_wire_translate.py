@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import grammar
@@ -400,3 +401,35 @@ def test_the_same_dialect_passes_bytes() -> None:
 def test_an_operation_that_a_provider_does_not_have_is_refused_in_words() -> None:
     with pytest.raises(BadRequest, match="has no completions"):
         translation("openai_completions", "anthropic", Body(b'{"prompt":"a"}'), Target("m"), Reply("id-1", "x", 1))
+
+
+_CALL_IDS = [f"c{at}" for at in range(10_000)]
+_ANSWERED_BACKWARDS = {
+    "openai": [
+        {"role": "user", "content": "Go."},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": id, "function": {"name": id, "arguments": "{}"}} for id in _CALL_IDS],
+        },
+        *({"role": "tool", "tool_call_id": id, "content": id} for id in reversed(_CALL_IDS)),
+    ],
+    "ollama": [
+        {"role": "user", "content": "Go."},
+        {"role": "assistant", "tool_calls": [{"function": {"name": id, "arguments": {}}} for id in _CALL_IDS]},
+        *({"role": "tool", "tool_name": id, "content": id} for id in reversed(_CALL_IDS)),
+    ],
+}
+LENGTHY = {
+    "neighbours of one role": ("openai", [{"role": "user", "content": "Hello"}] * 10_000),
+    "results against the order of their calls": ("openai", _ANSWERED_BACKWARDS["openai"]),
+    "results by the names of their calls": ("ollama", _ANSWERED_BACKWARDS["ollama"]),
+}
+
+
+@pytest.mark.parametrize(("caller", "turns"), LENGTHY.values(), ids=LENGTHY)
+@pytest.mark.parametrize("upstream", ["openai", "anthropic", "ollama"])
+def test_a_long_conversation_takes_time_in_proportion(caller: str, turns: list[Any], upstream: str) -> None:
+    body = Body(json.dumps({"model": "asked", "messages": turns}).encode())
+    began = time.process_time()
+    translation(caller, upstream, body, Target("model"), Reply("id", "asked", 0))
+    assert time.process_time() - began < 1.5  # it takes 0.02 to 0.2 s, and took 3 to 5 s with the square of the length
