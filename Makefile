@@ -1,6 +1,8 @@
 # make run   the gateway on its demo provider: no keys, no network
 # make test  everything: builds the wheel, installs it, runs all tests against it
 # make test-browser  the dashboard in a real browser (Debian's chromium, fetched where there is none)
+# make soak  ten minutes between failing providers and misbehaving clients; SOAK_SECONDS=60 make soak for one
+# make bench how fast it is (docs/performance.md); make bench-peers: beside nginx, TensorZero and LiteLLM
 # make docs  docs/configuration.md and the JSON Schema, anew from lmgw/config/schema.py
 # Needed: make, and Python 3.11 or newer with its venv module (Debian: python3-venv).
 
@@ -12,7 +14,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := setup.cfg pyproject.toml MANIFEST.in $(wildcard README.md) \
 	$(shell find lmgw twisted_plugins ! -path '*/__pycache__*' ! -name dropin.cache)
 
-.PHONY: bars run test test-browser lint docs wheel sdist lock clean
+.PHONY: bars bench bench-peers run soak test test-browser lint docs wheel sdist lock clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= lmgw --demo
@@ -38,6 +40,18 @@ docs: $(VENV)/.installed
 # Start, idle memory, memory behind a stalled reader, how soon a disconnect is passed on.
 bars: $(VENV)/.installed
 	$(BIN)/python benchmarks/bars.py
+
+# Reloaded every ten seconds; nothing may be left over, and memory must be flat. `make test` runs it for less than a minute.
+soak: $(VENV)/.installed
+	$(BIN)/python tests/soak/run.py
+
+# How fast it is, with everything on. BENCH=--quick for a first look; docs/performance.md says what it needs.
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+# The same with nginx (from Debian, if it is missing), TensorZero and LiteLLM (from PyPI) in the same run.
+bench-peers: $(VENV)/.installed
+	$(BIN)/python benchmarks/run.py --peers --install $(BENCH)
 
 wheel: dist/.wheel
 

@@ -1,7 +1,8 @@
 """The two ports: what to open, keep and close when the configuration says so, and the sockets themselves.
 
 A changed address is opened before the old one is closed. Where both cannot be open at once (the same port on
-another interface) the old one is closed first and opened again if the new one fails.
+another interface) the old one is closed first and opened again if the new one fails. A TLS port that stays gets its
+certificate and key anew: they may have been renewed under the same names.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, VerifyError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
@@ -60,6 +61,11 @@ class Address:
             return str(self.port) if self.port else None
         found = re.match(r"(?:tcp6?|ssl|tls):(?:port=)?([1-9]\d*)|unix:(?:address=)?([^:]+)", self.endpoint)
         return (found[1] or found[2]) if found else None
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether its certificate and key are read from files."""
+        return self.endpoint is not None and self.endpoint.startswith("ssl:")
 
     def __str__(self) -> str:
         if self.endpoint is not None:
@@ -116,9 +122,11 @@ class Listeners:
     async def change(self, wanted: Iterable[Address]) -> None:
         """Listen on ``wanted`` and on nothing else, or raise :class:`ListenError` and listen where it did before.
 
-        Requests in flight on a closed port finish; its idle connections are closed.
+        Requests in flight on a closed port finish; its idle connections are closed. Connections that are open keep the
+        certificate that they began with.
         """
         steps = plan(self._ports, wanted)
+        renewed = [(address, await self._renewed(address)) for address in steps.keep if address.is_tls]
         opened: list[Address] = []
         in_the_way = [old for old in steps.close if old.claim in {new.claim for new in steps.reopen}]
         try:
@@ -131,6 +139,8 @@ class Listeners:
                 await undone
                 await self._open_all([address for address in in_the_way if address not in self._ports], [])
             raise
+        for address, factory in renewed:
+            self._renew(address, factory)
         await self._close_all(address for address in steps.close if address in self._ports)
         for address in steps.close:
             self._sites[address.side].drop_idle()
@@ -153,6 +163,22 @@ class Listeners:
                 "{side} port: listening on {url}", side=address.side, url=url(address, self._ports[address][0])
             )
 
+    async def _renewed(self, address: Address) -> Any:
+        """Return what accepts connections with the certificate and key that are in the files now."""
+        try:
+            endpoint = serverFromString(_Unopened(), address.endpoint)  # type: ignore[no-untyped-call]
+            return await endpoint.listen(self._sites[address.side])
+        except Exception as error:
+            raise ListenError(f"{address}: {_words(error)}") from error
+
+    def _renew(self, address: Address, factory: Any) -> None:
+        for port in self._ports[address]:
+            tls_port: Any = port
+            factory.doStart()
+            tls_port.factory.doStop()
+            tls_port.factory = factory
+        self._log.info("{side} port: certificate and key are read again", side=address.side)
+
     def _close_all(self, unwanted: Iterable[Address]) -> Deferred[Any]:
         ports = [port for address in list(unwanted) for port in self._ports.pop(address)]
         return gatherResults([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
@@ -165,6 +191,15 @@ class Listeners:
             return [await _listen_endpoint(self._reactor, address.endpoint, site)]
         except Exception as error:
             raise ListenError(f"{address}: {_words(error)}") from error
+
+
+class _Unopened:
+    """In the reactor's place: gives back what an ``ssl:`` endpoint would have listened with, and opens nothing."""
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, **kwargs: Any) -> Any:
+        from twisted.protocols.tls import TLSMemoryBIOFactory  # OpenSSL: only where it is needed
+
+        return TLSMemoryBIOFactory(contextFactory, False, factory)
 
 
 def url(address: Address, port: IListeningPort) -> str:
@@ -249,6 +284,10 @@ def _words(error: Exception) -> str:
             return f"no such file: {os.fsdecode(error.filename)}"
         case OSError():
             return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+        case VerifyError():
+            return "the private key is not the certificate's"
+        case _ if type(error).__module__.startswith("OpenSSL"):
+            return "the certificate or its private key is no PEM, or asks for a password"
         case LookupError():
             return "systemd handed over no such descriptor; start lmgw.socket, which starts the service"
         case _:

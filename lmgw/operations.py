@@ -28,11 +28,19 @@ class GatewayOperations:
     """The :class:`~lmgw.web.operations.Operations` of a running gateway.
 
     :param reload: reads the files again and tells everyone who must know.
+    :param client_url: how the client port is reached from this machine.
     """
 
-    def __init__(self, engine: Engine, reloader: Reloader, reload: Callable[[], Awaitable[ReloadResult]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        reloader: Reloader,
+        reload: Callable[[], Awaitable[ReloadResult]],
+        client_url: Callable[[], str],
+    ) -> None:
         self._engine = engine
         self._reloader = reloader
+        self._client_url = client_url
         self._exposition = Exposition(engine, lambda: reloader.counts)
         self.reload = reload
         self.metrics = self._exposition.render
@@ -59,6 +67,8 @@ class GatewayOperations:
             "version": VERSION,
             "started_at": engine.started_s,
             "uptime_secs": engine.uptime_s,
+            "now": round(engine.epoch_s(), 3),
+            "client_url": self._client_url(),
             "tiers": len(config.tiers),
             "backends": len(config.backends),
             "in_flight": engine.in_flight,
@@ -69,6 +79,7 @@ class GatewayOperations:
             "missing": list(config.unresolved),
             "missing_clients": list(config.unresolved_clients),
             "warnings": [*config.warnings, *([lost] if lost else [])],
+            "losing": lost,
             "troubles": engine.watch.figures(),
             "config": {"path": config.path, "hash": config.fingerprint},
             "reloads": dict(self._reloader.counts),

@@ -95,7 +95,7 @@ def build(reactor: Any, path: str, environ: Mapping[str, str], logs: Logs | None
         lambda: load(path, environ), config, engine, listeners, apply, lambda: datetime.now().astimezone()
     )
     service = GatewayService(reactor, engine, sites, listeners, reloader, Notifier(environ, os.getpid()), logs)
-    operations = GatewayOperations(engine, reloader, service.reload)
+    operations = GatewayOperations(engine, reloader, service.reload, lambda: listeners.url("client"))
     sites["admin"] = admin_site(operations, reactor)
     _now(listeners.change(addresses(config.gateway)))
     return service

@@ -116,7 +116,7 @@ class Both:
 
             return reloader.reload().addCallback(told)
 
-        operations = GatewayOperations(engine, reloader, reload)
+        operations = GatewayOperations(engine, reloader, reload, lambda: client.url)
         port = reactor.listenTCP(0, admin_site(operations, reactor), interface="127.0.0.1")
         return cls(client, replace(client, port=port), operations, reloader)
 

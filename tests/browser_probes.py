@@ -1,15 +1,27 @@
 """What is measured inside a page: expressions for ``Page.js``."""
 
-#: How many frames were drawn in four seconds.
+#: What four seconds were like: frames drawn, the longest time between two of them, tasks of 50 ms and more (in ms).
 FRAMES = """new Promise((resolve) => {
-  const began = performance.now();
-  let frames = 0;
+  const began = performance.now(), tasks = [];
+  new PerformanceObserver((list) => list.getEntries().forEach((each) => tasks.push(Math.round(each.duration))))
+    .observe({ type: "longtask" });
+  let frames = 0, last = began, longest = 0;
   const step = (now) => {
     frames += 1;
-    if (now - began < 4000) requestAnimationFrame(step); else resolve(frames);
+    longest = Math.max(longest, now - last);
+    last = now;
+    if (now - began < 4000) requestAnimationFrame(step); else resolve({ frames, longest: Math.round(longest), tasks });
   };
   requestAnimationFrame(step);
 })"""
+
+#: Keeps the page's event sources, so that a test can say something in the gateway's place.
+SOURCES = """
+window.sources = [];
+window.EventSource = class extends EventSource {
+  constructor(...given) { super(...given); window.sources.push(this); }
+};
+"""
 
 #: What reaches beyond the right edge, but for what lies in a box of its own that scrolls.
 TOO_WIDE = """[...document.querySelectorAll("body *")]

@@ -3,10 +3,13 @@
 import json
 import os
 import re
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from processes import TWISTD, Gateway
 
@@ -14,7 +17,7 @@ CONFIG = """
 [gateway]
 client_host = "127.0.0.1"
 client_port = 0
-admin_port = 0
+admin_port = {admin_port}
 health_cooldown_ms = 3600000
 {gateway}
 [backends.house]
@@ -78,8 +81,13 @@ class Site:
 
     def __init__(self, folder, gateway="", backends="", tiers="", env=(), clients=True):
         self.path = folder / "config.toml"
-        self._parts = {"gateway": gateway, "backends": backends, "tiers": tiers}
+        self._parts = {"gateway": gateway, "backends": backends, "tiers": tiers, "admin_port": 0}
         self._clients = CLIENTS if clients else ""
+        self._callers = ThreadPoolExecutor(16)
+        self._stopped = threading.Event()
+        self._start(env)
+
+    def _start(self, env):
         self.write()
         unwanted = re.compile("LMG_|NOTIFY_SOCKET|WATCHDOG_|LISTEN_|PYTHONPATH")
         environ = {name: value for name, value in os.environ.items() if not unwanted.match(name)}
@@ -87,8 +95,17 @@ class Site:
         self._gateway = Gateway(command, env={**environ, **KEYS, **dict(env)}, cwd="/")
         self._gateway.serving()
         self.url = f"http://{self._gateway.urls['admin']}/"
-        self._callers = ThreadPoolExecutor(16)
-        self._stopped = threading.Event()
+
+    @property
+    def client_url(self):
+        """Where its clients go."""
+        return f"http://{self._gateway.urls['client']}"
+
+    def restart(self, env=()):
+        """End it and start it again behind the same admin port, in another environment."""
+        self._gateway.close()
+        self._parts["admin_port"] = int(self.url.rstrip("/").rpartition(":")[2])
+        self._start(env)
 
     def write(self, more="", **parts):
         """Write the configuration, with parts of it changed."""
@@ -106,6 +123,17 @@ class Site:
             with suppress(HTTPException):  # an answer that breaks off
                 answer.read()
             return answer.status, answer.headers["X-Request-ID"]
+        finally:
+            connection.close()
+
+    def post(self, path, body, key="HOME_KEY"):
+        """One request of any dialect; returns its status."""
+        connection = HTTPConnection(self._gateway.urls["client"], timeout=30)
+        try:
+            connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {KEYS[key]}"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
         finally:
             connection.close()
 
@@ -132,19 +160,28 @@ class Site:
         for words, options in plan:
             self._callers.submit(caller, words, options)
 
-    def flood(self, connections=4):
-        """Keep asking for what costs nothing, on connections that are kept; returns a function that counts."""
+    def flood(self, per_second, connections=4):
+        """Keep asking for what costs nothing, at this rate where the machine can; returns a function that counts."""
         done = [0] * connections
         body = json.dumps({"model": "closed", "messages": [{"role": "user", "content": "Hi"}]})
-        headers = {"Authorization": f"Bearer {KEYS['CI_KEY']}"}
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {KEYS['CI_KEY']}\r\n"
+        asked = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        batch = max(1, per_second // connections // 50)
 
         def caller(i):
-            connection = HTTPConnection(self._gateway.urls["client"], timeout=30)
-            with closing(connection), suppress(OSError, HTTPException):
-                while not self._stopped.is_set():
-                    connection.request("POST", "/v1/chat/completions", body, headers)
-                    connection.getresponse().read()
-                    done[i] += 1
+            host, _, port = self._gateway.urls["client"].rpartition(":")
+            with suppress(OSError), socket.create_connection((host, int(port)), timeout=30) as connection:
+                due = time.monotonic()
+                while not self._stopped.wait(max(0.0, due - time.monotonic())):
+                    due = max(due + batch * connections / per_second, time.monotonic() - 1)
+                    connection.sendall(asked * batch)  # pipelined: this side must cost little
+                    answered = b""
+                    while answered.count(b'"finish_reason"') < batch:
+                        piece = connection.recv(1 << 16)
+                        if not piece:
+                            return
+                        answered += piece
+                    done[i] += batch
 
         for i in range(connections):
             self._callers.submit(caller, i)
@@ -154,3 +191,40 @@ class Site:
         self._stopped.set()
         self._callers.shutdown(wait=False, cancel_futures=True)
         self._gateway.close()
+
+
+class Provider:
+    """Answers every chat with one status, and what an Ollama server is asked about itself."""
+
+    MODELS = {"models": [{"name": "qwen3:14b", "size": 10_200_000_000, "size_vram": 9_300_000_000}]}
+
+    def __init__(self, status):
+        shown = self.MODELS
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                self.reply(200, {**shown, "version": "0.12.0"})
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.reply(status, {"error": {"type": "authentication_error", "message": "invalid x-api-key"}})
+
+            def reply(self, status, body):
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_): ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()

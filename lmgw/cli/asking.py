@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from twisted.python import usage
 
-from lmgw.cli.command import Command, config_path
+from lmgw.cli.command import Command, complain, config_path
 
 #: Which variable holds the admin port's token where neither the command line nor the configuration names one.
 TOKEN_VARIABLE = "LMG_ADMIN_TOKEN"  # noqa: S105 - a name
@@ -28,13 +29,24 @@ class Unanswered(Exception):
         self.body = body
 
 
+def seconds(text: str) -> float:
+    """Return what ``--timeout`` says. Raises ``UsageError``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400:
+        raise usage.UsageError("--timeout is a number of seconds, above 0 and at most a day")
+    return value
+
+
 class AdminCommand(Command):
     """A command that asks the admin port."""
 
     optParameters = [
         ["url", "u", None, "the admin port (default: where the configuration of this machine puts it)"],
         ["token-env", None, None, "variable that holds its token (default: the configuration's, else LMG_ADMIN_TOKEN)"],
-        ["timeout", "t", 10.0, "how long to wait for an answer, in seconds", float],
+        ["timeout", "t", 10.0, "how long to wait for an answer, in seconds", seconds],
     ]
 
     @contextmanager
@@ -64,10 +76,15 @@ class AdminCommand(Command):
                 raise Unanswered("the answer is not JSON: is this the admin port?") from None
 
 
-def checked(url: str) -> str:
-    """Return the URL if it is one of HTTP. Raises ``UsageError``."""
-    if not url.startswith(("http://", "https://")):
-        raise usage.UsageError("--url must begin with http:// or https://")
+def checked(url: str, option: str = "--url") -> str:
+    """Return the URL if it is one of HTTP. Raises ``UsageError``, naming the option."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise usage.UsageError(f"{option} must be an address like http://127.0.0.1:8081")
     return url
 
 
@@ -97,6 +114,8 @@ def opened(request: Any, timeout: float, hint: str = "") -> Iterator[IO[bytes]]:
         raise  # of whoever reads our output
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ConnectionRefusedError):
+            raise Unanswered(f"{url}: connection refused: no gateway listens there") from None
         raise Unanswered(f"{url}: {getattr(reason, 'strerror', None) or reason}") from None
 
 
@@ -119,9 +138,12 @@ def own_gateway() -> Any:
     from lmgw.config.snapshot import Gateway
     from lmgw.errors import ConfigError
 
+    path = config_path(None)
     try:
-        return load(config_path(None), os.environ).gateway
+        return load(path, os.environ).gateway
     except ConfigError:
+        if os.path.exists(path):
+            complain(f"{path} does not load (lmgw check says why): looking for the gateway on its default ports")
         return Gateway()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from twisted.python import usage
 
@@ -28,6 +29,12 @@ class Command(usage.Options):
 
     def getUsage(self, width: int | None = None) -> str:
         return super().getUsage(width) + self.examples
+
+    def parseArgs(self, *words: Any) -> None:
+        """Refuse words that are no options, without repeating them: one could be a key."""
+        if words:
+            command = "" if self.parent is None else self.parent.subCommand
+            raise usage.UsageError(f"{command} takes nothing but options: lmgw {command} --help")
 
     def run(self) -> int:
         """Do it; return the exit code."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from twisted.python import usage
+
 from lmgw.cli.command import Command, complain
 
 
@@ -16,6 +18,10 @@ Examples:
   lmgw hash-key                         asks for the key and does not show it
   openssl rand -hex 24 | tee key.txt | lmgw hash-key
 """
+
+    def parseArgs(self, *words: str) -> None:
+        if words:
+            raise usage.UsageError("the key comes from the prompt or a pipe: on a command line others can read it")
 
     def run(self) -> int:
         from getpass import getpass

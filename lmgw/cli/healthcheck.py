@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmgw.cli.asking import Unanswered, checked, opened, own_gateway, own_url
+from lmgw.cli.asking import Unanswered, checked, opened, own_gateway, own_url, seconds
 from lmgw.cli.command import Command, complain
 
 
@@ -12,7 +12,7 @@ class HealthCheck(Command):
     longdesc = "Ask a running gateway whether it is alive. Exit code 0: it is."
     optParameters = [
         ["url", "u", None, "what to ask (default: /healthz on 127.0.0.1 at the configuration's client_port)"],
-        ["timeout", "t", 4.0, "how long to wait for the answer, in seconds", float],
+        ["timeout", "t", 4.0, "how long to wait for the answer, in seconds", seconds],
     ]
     examples = """
 Examples:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +86,8 @@ Examples:
             return complain(f"{path} is there already: nothing was written; name another file with --config")
         except OSError as error:
             return complain(f"{path} cannot be written: {error.strerror}")
-        print(f"{path} is written: {', '.join(_names(found, models))}. Next: twistd -n lmgw --config {path}")
+        written = ", ".join(_names(found, models))
+        print(f"{path} is written: {written}. Next: {_twistd()} -n --pidfile= lmgw --config {path}")
         return 0
 
 
@@ -141,6 +144,11 @@ def _names(found: list[Known], models: list[str]) -> list[str]:
     return (["ollama"] if models else []) + [known.name for known in found]
 
 
+def _twistd() -> str:
+    """Return how to call it from this shell: a virtual environment's programs need not be on its path."""
+    return "twistd" if shutil.which("twistd") else os.path.join(os.path.dirname(sys.executable), "twistd")
+
+
 def _variable(known: Known, environ: Mapping[str, str]) -> str:
     return next((name for name in known.variables if environ.get(name, "").strip()), "")
 
@@ -152,7 +160,7 @@ def _ollama_models(url: str) -> list[str]:
     from lmgw.cli.asking import Unanswered, checked, opened
 
     try:
-        with opened(checked(url).rstrip("/") + "/api/tags", 2.0) as answer:
+        with opened(checked(url, "--ollama").rstrip("/") + "/api/tags", 2.0) as answer:
             models = json.load(answer)["models"]
         names = [model["name"] for model in models]
     except (Unanswered, ValueError, KeyError, TypeError):

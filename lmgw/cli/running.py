@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -133,6 +131,8 @@ Examples:
 
 def _plan(plan: Mapping[str, Any]) -> Iterator[str]:
     yield f"profile {' > '.join(plan.get('profiles', ()))}, mode {plan.get('mode')}, label {plan.get('label') or '-'}"
+    if plan.get("fallback"):
+        yield "no model of this name is here: the profile decides"
     if plan.get("question"):
         yield f"asks {plan['question'].get('tier')} to classify"
     if plan.get("order"):
@@ -147,11 +147,18 @@ def _plan(plan: Mapping[str, Any]) -> Iterator[str]:
         yield f"fails: {plan['error'].get('status')} {plan['error'].get('message')}"
 
 
+def count(text: str) -> int:
+    """Return what ``--limit`` says. Raises ``UsageError``."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise usage.UsageError("--limit is a whole number above 0")
+    return int(text)
+
+
 class Traffic(AdminCommand):
     """``lmgw traffic``: the last requests, and those that come."""
 
     longdesc = "Show the last requests, oldest first: one a line, never what was said."
-    optParameters = [["limit", "n", 20, "how many", int]]
+    optParameters = [["limit", "n", 20, "how many", count]]
     optFlags = [["follow", "f", "go on with those that end from now on, until Ctrl-C"], AS_JSON]
     examples = """
 Examples:
@@ -171,8 +178,6 @@ Examples:
             return complain(str(error))
         except KeyboardInterrupt:
             return 0
-        except BrokenPipeError:  # "| head" has seen enough; nothing is left to be flushed into it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
     def _follow(self) -> None:

@@ -40,6 +40,13 @@ def _about_doors(config: Config) -> Iterator[str]:
             f"whoever reaches the client port spends the keys of {names}: write [[clients]], or bind "
             'gateway.client_host = "127.0.0.1"'
         )
+    if config.auth_required and gateway.public_profile is not None and len(config.tiers) > 1:
+        public = config.profiles[gateway.public_profile]
+        if not public.ladder_written:
+            yield (
+                f"gateway.public_profile: whoever has no key may name every tier: write max_auto_tier in "
+                f"{_at('profiles', public.name)} to say up to which"
+            )
     if gateway.admin_token is None and not _is_private(gateway.admin_endpoint, gateway.admin_host):
         yield (
             "the admin side can be reached from other machines and has no token, so it is read-only: "

@@ -48,7 +48,7 @@ class Reader:
             with open(path, "rb") as file:
                 content = file.read(MOST_BYTES + 1)
         except OSError as error:
-            self._refuse(name, _unreadable(error))
+            self._refuse(path, _unreadable(error))
             return None
         if not content.strip():  # a reload that met an editor's truncation must not drop every tier
             self._refuse(name, "the file is empty: it may be in the middle of being written; a comment is enough")

@@ -58,8 +58,8 @@ GATEWAY = table(
     Key(
         "client_endpoint",
         Kind.ENDPOINT,
-        "Twisted endpoint of the client listener, instead of host and port: `ssl:8443:privateKey=...:certKey=...`, "
-        "`unix:/run/lmgw.sock`, `systemd:domain=INET:index=0`.",
+        "Twisted endpoint of the client listener, instead of host and port: `ssl:8443:privateKey=...:certKey=...` "
+        "(a reload reads both again), `unix:/run/lmgw.sock`, `systemd:domain=INET:index=0`.",
     ),
     Key("admin_endpoint", Kind.ENDPOINT, "The same for the admin listener."),
     Key(
@@ -102,7 +102,8 @@ GATEWAY = table(
     Key(
         "public_profile",
         Kind.PROFILE,
-        "With `[[clients]]`: the profile of requests that carry no key or an unknown one, instead of a 401.",
+        "With `[[clients]]`: the profile of requests that carry no key or an unknown one, instead of a 401. They may "
+        "name tiers and aliases up to its `max_auto_tier`, and no profile.",
     ),
     Key("max_retries", Kind.INT, "Further attempts on the same tier after a retryable failure.", high=100),
     _ms(

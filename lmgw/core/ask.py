@@ -56,6 +56,25 @@ class Prompt(msgspec.Struct, frozen=True):
             texts += (tool.name, tool.description or "", msgspec.json.encode(tool.parameters or {}).decode())
         return cls(tuple(turns), tool_result, tuple(texts), len(request.messages) + len(request.tools), images)
 
+    @classmethod
+    def roughly(cls, messages: object, tools: object = None) -> Prompt:
+        """Read what there is of a conversation with parts that only its own provider knows: each counts as an image."""
+        turns: list[Turn] = []
+        texts: list[str] = [] if tools is None else [msgspec.json.encode(tools).decode()]
+        unknown = 0
+        tool_result = False
+        told = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+        for message in told:
+            role, content = message.get("role"), message.get("content")
+            parts = content if isinstance(content, list) else [{"text": content}] if isinstance(content, str) else []
+            said = [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+            unknown += len(parts) - len(said)
+            texts += said
+            tool_result = tool_result or role == "tool"
+            if said and (role == "user" or role == "assistant"):
+                turns.append(Turn(role, "\n".join(said)))
+        return cls(tuple(turns), tool_result, tuple(texts), len(told), unknown)
+
 
 class Ask(msgspec.Struct, frozen=True):
     """One request as routing sees it.
@@ -63,7 +82,7 @@ class Ask(msgspec.Struct, frozen=True):
     :ivar model: the caller's model hint, ``None`` or empty where it names none.
     :ivar size: bytes of the body: no text in it has more tokens than that.
     :ivar prompt: reads the body; called at most once, and only where the route depends on it.
-    :ivar may_hold_images: a cheap look at the body's bytes (``b"image" in body``); may say yes wrongly, never no.
+    :ivar may_hold_images: a cheap look at the body's bytes for images and documents; may say yes wrongly, never no.
     :ivar expert: the caller sent ``X-LMG-Expert: true``.
     :ivar priority: what ``X-LMG-Priority`` asked for.
     :ivar deadline: when the request's time is used up, in seconds of the clock that ``now`` comes from.

@@ -34,7 +34,9 @@ class Doorman:
         if not config.auth_required:
             self._stranger = Identity(None, DEFAULT_PROFILE, None, None, "", False)
         elif config.gateway.public_profile is not None:
-            self._stranger = Identity(None, config.gateway.public_profile, frozenset(), None, "public", False)
+            public = config.profiles[config.gateway.public_profile]
+            # Its rules and failover lists may lead further: the operator wrote those. Strangers' words may not.
+            self._stranger = Identity(None, public.name, frozenset(), None, "public", False, frozenset(public.ladder))
 
     def identify(self, authorization: bytes | None, x_api_key: bytes | None) -> Identity:
         """Return who presents these headers; either may carry the key, and SDKs send both.

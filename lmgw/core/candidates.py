@@ -12,6 +12,9 @@ from lmgw.core.routes import Routes
 from lmgw.core.trace import Trace
 from lmgw.errors import ContextTooLong, GatewayError, Unavailable
 
+#: Why a tier is passed over that does not do its part.
+CIRCUIT_OPEN = "its circuit is open after repeated failures"
+
 
 class Health(Protocol):
     """What is known of backends and tiers; times are seconds of the session's clock."""
@@ -231,7 +234,7 @@ class Course:
         elif self._health.key_missing(tier.backend):
             why = "its backend's key is not set"
         elif not self._health.available(tier, now):
-            why = "its circuit is open after repeated failures"
+            why = CIRCUIT_OPEN
         else:
             return True
         if note:
@@ -249,7 +252,7 @@ class Course:
         """Return the 400 that says how long the prompt is, and who would take it."""
         tier = self._chosen
         said = f"prompt is too long: {size.words}, {tier.name} takes {tier.max_context_tokens:,}"
-        others = [t.name for t in self._routes.tiers.values() if self._identity.may_use(t.name) and size.fits(t)]
+        others = [t.name for t in self._routes.tiers.values() if self._identity.may_ask_for(t.name) and size.fits(t)]
         advice = f"shorten it or name one of {', '.join(others[:5])}" if others else "no tier here takes it: shorten it"
         return ContextTooLong(f"{said}; {advice}", param="messages")
 

@@ -82,6 +82,8 @@ class Direction:
             found = None
             hint = None
         self._trace.profiles.append(self.here.name)
+        if self._ask.operation == "chat":
+            self._trace.mode = self.here.profile.mode  # of a request that is refused now, too
         if found is not None:
             self._check_named(found)
         elif hint:
@@ -116,7 +118,7 @@ class Direction:
 
     def _check_named(self, tier: Tier) -> None:
         """Raise :class:`~lmgw.errors.Forbidden` for a tier that this caller may not name, or not without the flag."""
-        if not self._identity.may_use(tier.name):
+        if not self._identity.may_ask_for(tier.name):
             raise forbidden("tier", tier.name, self._routes.config, self._identity)
         above = tier.name not in self.here.rungs
         if above and self.here.profile.expert_requires_flag and not self._ask.expert:

@@ -89,10 +89,13 @@ class Gate(Generic[Ticket]):
         ahead = sum(n for p, n in self.waiting_by_priority().items() if p > priority)
         clients = self._lines[priority]
         turn = clients[client].index(ticket)
-        order = list(clients)
+        earlier = True  # in the order of the turns
         for other, line in clients.items():
-            earlier = order.index(other) < order.index(client)
-            ahead += min(len(line), turn + earlier) if other != client else turn
+            if other == client:
+                earlier = False
+                ahead += turn
+            else:
+                ahead += min(len(line), turn + earlier)
         return ahead + 1
 
     def _next(self) -> Ticket:

@@ -17,6 +17,7 @@ class Identity:
     :ivar tiers: tiers that it may name and be routed to; ``None`` is all.
     :ivar name: shown in traffic and metrics.
     :ivar authenticated: whether a key of ``[[clients]]`` was shown.
+    :ivar named_tiers: tiers that it may name, where it may be routed to others too; ``None``: the same as ``tiers``.
     """
 
     client: Client | None
@@ -25,10 +26,15 @@ class Identity:
     tiers: frozenset[str] | None
     name: str
     authenticated: bool
+    named_tiers: frozenset[str] | None = None
 
     def may_use(self, tier: str) -> bool:
         """Whether this tier may serve the caller."""
         return self.tiers is None or tier in self.tiers
+
+    def may_ask_for(self, tier: str) -> bool:
+        """Whether the caller may name this tier, itself or by an alias."""
+        return self.may_use(tier) and (self.named_tiers is None or tier in self.named_tiers)
 
 
 def effective_priority(identity: Identity, asked: int | None, *, auth_required: bool) -> int:

@@ -84,8 +84,8 @@ def visible(config: Config, identity: Identity) -> Visible:
     profiles.sort(key=lambda name: name != "default")
     return Visible(
         tuple(profiles),
-        tuple((alias, tier) for alias, tier in config.aliases.items() if identity.may_use(tier)),
-        tuple(name for name in config.tiers if identity.may_use(name)),
+        tuple((alias, tier) for alias, tier in config.aliases.items() if identity.may_ask_for(tier)),
+        tuple(name for name in config.tiers if identity.may_ask_for(name)),
     )
 
 
@@ -97,7 +97,8 @@ def unknown_model(hint: str | None, config: Config, identity: Identity) -> Unkno
 
 def forbidden(kind: str, name: str, config: Config, identity: Identity) -> Forbidden:
     """Return the 403 for a profile or tier (``kind``) that exists, but not for this caller."""
-    return Forbidden(f'Your key may not use the {kind} "{told(name)}". {_may_use(config, identity)}')
+    who = "Your key" if identity.authenticated else "A request without a known key"
+    return Forbidden(f'{who} may not use the {kind} "{told(name)}". {_may_use(config, identity)}')
 
 
 def told(hint: str) -> str:

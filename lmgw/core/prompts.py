@@ -5,7 +5,7 @@ from __future__ import annotations
 from lmgw.config.snapshot import Profile
 
 #: Asked of the classifier where a profile has no ``classifier_prompt``. Examples, because small models follow them
-#: better than descriptions. Not yet measured on a model.
+#: better than descriptions. Not yet measured on a model: ``lmgw classify-test`` does that, with the operator's own.
 CLASSIFIER_PROMPT = """\
 You sort requests by how much work the answer is. Reply with exactly one of these words and nothing else:
 instant, instant-think, fast, fast-think, deep, deep-think

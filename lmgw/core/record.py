@@ -8,12 +8,16 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from lmgw.core.usage import Tokens
+from lmgw.config.snapshot import Tier
+from lmgw.core.usage import Tokens, cost_usd
 
 #: Who failed a request: its ``caller`` (malformed, no such model), the gateway's ``policy`` (key, permission, rate),
 #: a ``provider``, or the ``gateway`` itself (a bug, no room, a key that is not set, a shutdown).
 Fault = Literal["caller", "policy", "provider", "gateway"]
 FAULTS = get_args(Fault)
+
+#: Characters that are kept of what went wrong, and of a name that a caller chose: either could be megabytes.
+WORDS_KEPT, NAME_KEPT = 1000, 256
 
 #: What became of a request, for metrics: a closed set.
 OUTCOMES = ("success", "client_gone", *FAULTS)
@@ -51,13 +55,18 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     end_ms: float
 
 
-class Discarded(msgspec.Struct, frozen=True, gc=False):
-    """An answer that was paid for and not used: it was not sufficient, or broke before it was shown."""
+class Spent(msgspec.Struct, frozen=True, gc=False):
+    """An answer that was paid for beside the one that was sent."""
 
     tier: str
     backend: str
     tokens: Tokens
     cost_usd: float | None
+
+    @classmethod
+    def at(cls, tier: Tier, used: Tokens) -> Spent:
+        """Return what these tokens of a tier were paid for."""
+        return cls(tier.name, tier.backend, used, cost_usd(tier, used))
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -67,7 +76,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     :ivar status: what the caller got; 499 where it left before there was one.
     :ivar overhead_ms: the gateway's own time up to the first content (or the failure).
-    :ivar tokens: of the answer that was sent; ``cost_usd`` is of all answers, those in ``discarded`` too.
+    :ivar tokens: of the answer that was sent; ``cost_usd`` is of all that was paid for.
+    :ivar discarded: answers that were not sufficient, or broke before they were shown.
+    :ivar classifying: what classifiers answered.
     :ivar lossy: the request's fields that could not be carried over to the tier's dialect.
     :ivar reasons: why each tier was chosen or skipped.
     :ivar timeline: where the time went, in order.
@@ -102,12 +113,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     end_reason: str = "complete"
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
-    discarded: tuple[Discarded, ...] = ()
+    discarded: tuple[Spent, ...] = ()
+    classifying: tuple[Spent, ...] = ()
     user: str | None = None
     attribution: Mapping[str, str] = {}
     lossy: tuple[str, ...] = ()
     reasons: tuple[Reason, ...] = ()
     timeline: tuple[Span, ...] = ()
+
+    @property
+    def besides(self) -> tuple[Spent, ...]:
+        """All that was paid for beside the answer that was sent."""
+        return self.discarded + self.classifying if self.classifying else self.discarded
 
     @property
     def outcome(self) -> str:
@@ -118,7 +135,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Filter(msgspec.Struct, frozen=True):
     """Which entries are wanted; ``None`` asks for nothing, the others must all hold.
 
-    :ivar since: seconds since the epoch: those that were received then or later.
+    :ivar since: seconds since the epoch: those that were received then or later; ``until``: then or earlier.
     :ivar status: one status (``"429"``) or a class of them (``"4xx"``).
     """
 
@@ -131,6 +148,7 @@ class Filter(msgspec.Struct, frozen=True):
     success: bool | None = None
     status: str | None = None
     since: float | None = None
+    until: float | None = None
 
     def admits(self, entry: Entry) -> bool:
         """Whether this entry is one of them."""
@@ -141,6 +159,7 @@ class Filter(msgspec.Struct, frozen=True):
                 for wanted in (getattr(self, name),)
             )
             and (self.since is None or entry.timestamp >= self.since)
+            and (self.until is None or entry.timestamp <= self.until)
             and (self.status is None or self.status in (str(entry.status), f"{entry.status // 100}xx"))
         )
 

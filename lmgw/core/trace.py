@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lmgw.config.snapshot import Mode, Tier
-from lmgw.core.record import Reason, TriedTier
+from lmgw.core.record import WORDS_KEPT, Reason, TriedTier
 from lmgw.core.routes import Routes, header_value
 
 
@@ -61,12 +61,13 @@ class Trace:
 
     def tried(self, tier: Tier, status: int, error: str | None, latency_ms: float) -> None:
         """An attempt was decided."""
-        self.attempts.append(TriedTier(tier.name, tier.backend, status, error, round(latency_ms, 3)))
+        words = None if error is None else error[:WORDS_KEPT]
+        self.attempts.append(TriedTier(tier.name, tier.backend, status, words, round(latency_ms, 3)))
 
     def broke(self, error: str) -> None:
         """The answer that was being relayed broke off."""
         last = self.attempts[-1]
-        self.attempts[-1] = TriedTier(last.tier, last.backend, last.status, error, last.latency_ms)
+        self.attempts[-1] = TriedTier(last.tier, last.backend, last.status, error[:WORDS_KEPT], last.latency_ms)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the ``X-LMG-*`` headers of routing, to be sent at the commit or with the error."""

@@ -23,6 +23,11 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     cache_write: int = 0
     source: str = "measured"
 
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to pay for."""
+        return bool(self.input or self.output or self.cache_read or self.cache_write)
+
 
 def tokens(progress: Progress, prompt_bytes: int) -> Tokens:
     """Take the provider's figures, else estimate from ``prompt_bytes`` and the characters that came.

@@ -1,6 +1,9 @@
-"""Who may come in while the machine is busy: watches how long the event loop's turns take."""
+"""Who may come in while the machine is busy: watches how much work the event loop's turns are."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -16,12 +19,15 @@ log = Logger()
 class Admission:
     """Asked once a request, when its head has been read; costs nothing while there are no requests.
 
+    :param worked_s: the event loop's clock of work: the seconds of processor time that its thread has had. Time that
+        others took on a machine that is shared is no work of ours, and turning requests away would not bring it back.
     :ivar turned_away: requests that were not let in, since start.
     """
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorTime, worked_s: Callable[[], float] = time.thread_time) -> None:
         self.turned_away = 0
         self._reactor = reactor
+        self._worked_s = worked_s
         self._pressure = Pressure()
         self._watching = False
         self._asked = False
@@ -29,15 +35,16 @@ class Admission:
 
     def admits(self) -> bool:
         """Whether a request may come in."""
-        now = self._reactor.seconds()
+        worked = self._worked_s()
         self._asked = True
         if not self._watching:
             self._watching = True
-            self._pressure.woke(now)
+            self._pressure.woke(worked)
             self._reactor.callLater(0, self._turn)
-        if self._pressure.admits(now):
+        if self._pressure.admits(worked):
             return True
         self.turned_away += 1
+        now = self._reactor.seconds()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_S
             log.warn(
@@ -48,7 +55,7 @@ class Admission:
 
     def _turn(self) -> None:
         """A turn begins: timers are called before sockets are looked at."""
-        long = self._pressure.turned(self._reactor.seconds())
+        long = self._pressure.turned(self._worked_s())
         self._watching = self._asked or long
         self._asked = False
         if self._watching:

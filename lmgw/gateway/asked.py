@@ -27,6 +27,9 @@ _EMBEDDING_CALLERS = {
 }
 #: What says nothing takes no more than this, in bytes: ``null``, ``""``, ``[ ]``.
 EMPTY_BYTES = 16
+#: What stands in every body that holds a part whose tokens are more than its bytes: images, and documents by their URL
+#: (``"document"``, ``"file"``, ``"input_file"``).
+_COUNTED_BY_NUMBER = (b"image", b'"document"', b'file"')
 #: How each dialect's ids begin.
 _ID_PREFIX = {"openai": "chatcmpl-", "anthropic": "msg_", "ollama": "", "ollama_generate": "", "responses": "resp_"}
 
@@ -63,7 +66,7 @@ class Asked:
     def loads_model(self) -> bool:
         """Whether this is Ollama's way to load a model: a chat about nothing."""
         said = _SAID.get(self.inbound.route)
-        if said is None or len(bytes(self.body.fields.get(said, b""))) > EMPTY_BYTES:
+        if said is None or len(memoryview(self.body.fields.get(said, b""))) > EMPTY_BYTES:
             return False
         return is_load_request(self.body.parsed)
 
@@ -74,12 +77,12 @@ class Asked:
 
     def routing(self) -> Ask:
         """Return the request as routing sees it."""
-        data = self.body.data
+        body = self.body
         return Ask(
             model=self.body.model,
             prompt=self.prompt,
-            size=len(data),
-            may_hold_images=lambda: b"image" in data,
+            size=len(body.data),
+            may_hold_images=lambda: any(kind in body.legible for kind in _COUNTED_BY_NUMBER),
             operation=self.operation,
             stream=self.stream,
             expert=self.inbound.headers.get(b"x-lmg-expert", b"").strip().lower() == b"true",
@@ -88,10 +91,19 @@ class Asked:
         )
 
     def prompt(self) -> Prompt:
-        """Read the whole body. Raises :class:`~lmgw.errors.BadRequest` naming the field that cannot be read."""
+        """Read the whole body, as well as it can be: where it goes it may be understood.
+
+        Raises :class:`~lmgw.errors.BadRequest` for what is no JSON, or cannot be counted.
+        """
+        body = self.body.parsed
         if self.operation == "completions":
-            return Prompt(texts=tuple(_texts(self.body.parsed.get("prompt"))))
-        return Prompt.of(self.dialect.parse_request(self.body.parsed))
+            return Prompt(texts=tuple(_texts(body.get("prompt"))))
+        try:
+            return Prompt.of(self.dialect.parse_request(body))
+        except BadRequest:
+            if self.operation == "count_tokens":
+                raise
+            return Prompt.roughly(body.get("messages") or body.get("input"), body.get("tools"))
 
     @property
     def takes_asides(self) -> bool:

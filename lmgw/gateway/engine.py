@@ -24,6 +24,7 @@ from lmgw.gateway.headers import of_error
 from lmgw.gateway.inbound import Inbound, Sink
 from lmgw.gateway.inflight import row
 from lmgw.gateway.listing import listing
+from lmgw.gateway.measuring import counter
 from lmgw.gateway.queues import Queues
 from lmgw.gateway.recording import Books, WriteLine, by_logger
 from lmgw.gateway.runtime import Runtime
@@ -70,7 +71,7 @@ class Engine:
         self.limits = Limits()
         self.queues = Queues(reactor)
         self.admission = Admission(reactor)
-        self.count_tokens = CalibratedEstimate().count
+        self.count_tokens: Callable[[str], int] = CalibratedEstimate().count
         self.pools = Pools(reactor)
         self.client = RelayClient.over(reactor, self.pools)
         self._random = random
@@ -99,6 +100,8 @@ class Engine:
         self.pools.adopt(runtime.targets.values())
         self.books.adopt(gateway)
         self.watch.adopt(runtime.config)
+        if runtime.routes.largest_window:
+            self.count_tokens = counter()
         self._ticker.configure(gateway.keepalive_ms, gateway.early_begin_ms, gateway.request_timeout_ms)
         before = getattr(self, "current", runtime)
         self.current = runtime
@@ -162,6 +165,8 @@ class Engine:
         self._ticker.remove(task)
         del self._tasks[task]
         self.books.finished(task, self.now())
+        if self.watch.troubles and task.session is not None:
+            self.watch.ended(task.session.trace, task.runtime.config.tiers, task.inbound.request_id)
 
     def reopen(self) -> None:
         """Open the traffic log again: now, and whenever it may have been moved away."""

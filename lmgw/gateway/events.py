@@ -44,7 +44,7 @@ class Listener:
         self._sink.write(first)
 
     def send(self, data: bytes, count: int, now: float) -> None:
-        """Write ``data``, ``count`` events; one who does not read misses them, and is dropped after a while."""
+        """Write ``data``, ``count`` entries; one who does not read misses them, and is dropped after a while."""
         if self._sink.paused:
             self._missed += count
             self._stalled_at = self._stalled_at or now
@@ -130,7 +130,7 @@ class Events:
         mark = {"at": self._epoch_s(), "kind": kind, "text": text}
         self.marks.append(mark)
         if self._listeners:
-            self._send(event("mark", msgspec.json.encode(mark)), 1)
+            self._send(event("mark", msgspec.json.encode(mark)), 0)
 
     # --- who listens -------------------------------------------------------------------------------------------------
 
@@ -142,6 +142,7 @@ class Events:
         self._listeners[listener] = None
         hello = event("hello", msgspec.json.encode(self._greet()))
         now = event("inflight", msgspec.json.encode(self._snapshot()))
+        self._shown = b""  # what this one is shown may differ from what the others were: the next tick tells all
         listener.start(b"retry: 2000\n\n" + hello + now)
         if self._call is None and self._listeners:
             self._wrote_at = self._reactor.seconds()

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from lmgw.core.ask import Ask
 from lmgw.core.fit import PromptSize
+from lmgw.core.tokens import CalibratedEstimate
 
-#: Characters counted at once; half a millisecond for the exact counter.
-SLICE = 16_384
+#: Characters counted at once: the exact counter takes 0.2 ms for English and 2 ms for the rarest of scripts.
+SLICE = 8_192
+
+
+@cache
+def counter() -> Callable[[str], int]:
+    """Return what counts a text's tokens: ``o200k_base`` with the ``tokens`` extra, else an estimate that errs high.
+
+    The exact one takes 60 ms to load and 65 MB of memory. It holds the interpreter's lock: threads would not help.
+    """
+    try:
+        from rs_bpe.bpe import openai
+    except ImportError:
+        return CalibratedEstimate().count
+    exact: Callable[[str], int] = openai.o200k_base().count
+    return exact
 
 
 async def measure(reactor: IReactorTime, count: Callable[[str], int], texts: Iterable[str], enough: int) -> int:

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lmgw.config.snapshot import Gateway, Tier
 from lmgw.core.history import History
 from lmgw.core.ledger import Ledger
-from lmgw.core.record import Discarded, Entry, Fault, Ring, Span, Totals
+from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Ring, Span, Spent, Totals
 from lmgw.core.trace import Trace
 from lmgw.core.usage import Tokens, cost_usd, tokens
 from lmgw.errors import GatewayError, Overloaded, RateLimited
@@ -127,15 +127,16 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
     used = Tokens() if task.progress is None else tokens(task.progress, len(inbound.body))
     cost = cost_usd(tier, used)
     discarded = _discarded(task) if task.discarded else ()
-    if discarded and cost is not None:
-        cost += sum(waste.cost_usd or 0.0 for waste in discarded)
+    classifying = tuple(task.classifying)
+    if cost is not None and (discarded or classifying):
+        cost += sum(spent.cost_usd or 0.0 for spent in discarded + classifying)
     return Entry(
         id=inbound.request_id,
         timestamp=epoch_s - latency_s,
         client="" if task.identity is None else task.identity.name,
         profile=trace.profiles[-1] if trace.profiles else "",
         profile_chain=tuple(trace.profiles),
-        requested_model=None if asked is None else asked.body.model,
+        requested_model=None if asked is None or asked.body.model is None else asked.body.model[:NAME_KEPT],
         tier=tier.name,
         backend=tier.backend,
         model=tier.model,
@@ -154,12 +155,13 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         overhead_ms=_ms((now if first is None else first) - received - task.waited_s),
         success=error is None,
         status=task.status,
-        error=None if error is None else error.message,
+        error=None if error is None else error.message[:WORDS_KEPT],
         fault=None if error is None else _fault(task, error),
         end_reason=_end_reason(task),
         tokens=used,
         cost_usd=cost,
         discarded=discarded,
+        classifying=classifying,
         user=task.user,
         attribution=_attribution(task),
         lossy=task.lossy,
@@ -178,14 +180,10 @@ def _ms(seconds: float) -> float:
     return int(seconds * 1e6) / 1e3 if seconds > 0.0 else 0.0
 
 
-def _discarded(task: Task) -> tuple[Discarded, ...]:
+def _discarded(task: Task) -> tuple[Spent, ...]:
     prompt_bytes = len(task.inbound.body)
-    spent = [(tier, tokens(progress, prompt_bytes)) for tier, progress in task.discarded]
-    return tuple(
-        Discarded(tier.name, tier.backend, used, cost_usd(tier, used))
-        for tier, used in spent
-        if used.input or used.output or used.cache_read or used.cache_write
-    )
+    answers = [(tier, tokens(progress, prompt_bytes)) for tier, progress in task.discarded]
+    return tuple(Spent.at(tier, used) for tier, used in answers if used.any)
 
 
 def _fault(task: Task, error: GatewayError) -> Fault:

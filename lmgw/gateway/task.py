@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lmgw.core.identity import Identity
+from lmgw.core.names import told
 from lmgw.core.plan import RouteSession
 from lmgw.core.steps import (
     Admitted,
@@ -55,6 +56,7 @@ from lmgw.wire.translate import DIALECTS
 
 if TYPE_CHECKING:
     from lmgw.config.snapshot import Tier
+    from lmgw.core.record import Spent
     from lmgw.gateway.engine import Engine
     from lmgw.gateway.queues import Slot
     from lmgw.gateway.runtime import Runtime
@@ -101,8 +103,10 @@ class Task:
         #: The tier of ``progress``, and answers that were paid for and not used.
         self.answering: Tier | None = None
         self.discarded: list[tuple[Tier, Progress]] = []
-        #: The thinking message that stands in the answer already.
-        self.said = ""
+        #: What classifiers answered, as it was paid for.
+        self.classifying: list[Spent] = []
+        #: The thinking message that stands in the answer already, and the model that the stream named with it.
+        self.said = self.named = ""
         #: How the stream that has begun ends where it breaks off, for dialects in which that depends on it.
         self.last_words: Callable[[GatewayError], bytes] | None = None
         self._created_s = int(engine.epoch_s())
@@ -204,9 +208,19 @@ class Task:
         self.session = session = engine.session(runtime, identity, asked)
         step: Step | None = session.start(now)
         engine.limits.profile(session.profile, now)
+        if session.trace.fallback is not None:
+            self._log_fallback(session)
         self.spans.append(("auth", "", now, engine.now()))
         while step is not None:
             step = await self._perform(step)
+
+    def _log_fallback(self, session: RouteSession) -> None:
+        log.info(
+            'request {id}: there is no model "{hint}" here, so profile "{profile}" decides',
+            id=self.inbound.request_id,
+            hint=told(session.trace.requested or ""),
+            profile=session.profile.name,
+        )
 
     async def _perform(self, step: Step) -> Step | None:
         """Do one step; returns the next, ``None`` at the end."""
@@ -218,7 +232,7 @@ class Task:
             case Classify():
                 lane = self.runtime.lanes[step.tier.name]
                 with self._elsewhere("classifying", step.tier.name):
-                    outcome = await classify(self.engine, lane, step, self.inbound)
+                    outcome = await classify(self.engine, lane, step, self.inbound, self.classifying)
                 return self.feed(outcome)
             case Measure():
                 with self._doing("counting"):
@@ -336,9 +350,12 @@ class Task:
     # --- what the client gets ----------------------------------------------------------------------------------------
 
     def reply_form(self, model: str) -> ReplyForm:
-        """Return what the answer must look like; ``model`` is named where the upstream names none."""
+        """Return what the answer must look like; ``model`` is named where the upstream names none.
+
+        A stream that has begun goes on under the name that it began with, whichever tier answers in the end.
+        """
         assert self.asked is not None
-        return self.asked.reply(model, self._created_s, self._elapsed_ns)
+        return self.asked.reply(self.named or model, self._created_s, self._elapsed_ns)
 
     def _elapsed_ns(self) -> int:
         return int((self.engine.now() - self.inbound.received_at) * 1e9)
@@ -361,7 +378,7 @@ class Task:
         assert self.asked is not None
         if self.said or not self.asked.takes_asides:
             return
-        self.said = text
+        self.said, self.named = text, model
         self._heard_at = self.engine.now()
         self._begin_early()
         form = self.reply_form(model)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from twisted.logger import Logger
 
-from lmgw.config.snapshot import Config
+from lmgw.config.snapshot import Config, Tier
+from lmgw.core.candidates import CIRCUIT_OPEN
+from lmgw.core.record import WORDS_KEPT
 from lmgw.core.retry import Verdict
 from lmgw.core.steps import Fault, FaultKind
+from lmgw.core.trace import Trace
 from lmgw.errors import KeyRefused
 from lmgw.gateway.runtime import Lane
 from lmgw.state.circuits import Circuits
@@ -22,6 +25,9 @@ QUIET_S = 60.0
 
 #: Seconds after which a failure is no trouble any more if nothing has been asked since and nothing is kept away.
 STALE_S = 600.0
+
+#: Ids of requests that are remembered with a trouble, so that those which try again are counted once.
+RECENT = 100
 
 #: What may come of an attempt, for metrics: a closed set.
 ATTEMPT_OUTCOMES = (
@@ -45,6 +51,16 @@ _BY_KIND = {
     FaultKind.STREAM: "stream",
 }
 _THROTTLED = (429, 529)
+#: What somebody does who fails in this way; ``key_refused`` names the key, and ``server_error`` the status.
+_DOES = {
+    "connect": "cannot be reached",
+    "timeout": "does not answer in time",
+    "closed": "breaks connections off",
+    "protocol": "sends what cannot be read",
+    "stream": "breaks answers off with an error",
+    "throttled": "limits the rate of requests",
+    "client_error": "refuses requests",
+}
 
 log = Logger()
 
@@ -57,8 +73,11 @@ class Trouble(msgspec.Struct):
     :ivar last: when it failed last.
     :ivar scope: ``backend`` or ``tier``, and ``name`` its name.
     :ivar kind: one of :data:`ATTEMPT_OUTCOMES`.
+    :ivar brief: what it does, in a few words: ``anthropic refuses ANTHROPIC_API_KEY``.
     :ivar words: the last failure, in words for the operator.
     :ivar attempts: how many failed.
+    :ivar requests: how many requests met it: failed there, or were kept away by its circuit.
+    :ivar recent: the last of their ids.
     """
 
     scope: str
@@ -68,8 +87,17 @@ class Trouble(msgspec.Struct):
     last: float = 0.0
     kind: str = ""
     status: int = 0
+    brief: str = ""
     words: str = ""
     attempts: int = 0
+    requests: int = 0
+    recent: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def met(self, request_id: str) -> None:
+        """Count a request, unless that was done."""
+        if request_id not in self.recent:
+            self.recent.append(request_id)
+            self.requests += 1
 
 
 class _Quiet(msgspec.Struct):
@@ -140,18 +168,28 @@ class Watch:
             trouble = Trouble(verdict.circuit, name, lane.tier.backend, since=self._epoch_s())
             self.troubles[verdict.circuit, name] = trouble
         trouble.kind, trouble.status, trouble.words = kind, fault.status, words
+        trouble.brief = f"{_who(trouble, lane)} {_does(lane, fault, kind)}"
         trouble.last = self._epoch_s()
         trouble.attempts += 1
+        trouble.met(request_id)
         self._warn(lane.tier.backend, kind, words, request_id)
         self._look(lane)
+
+    def ended(self, trace: Trace, tiers: Mapping[str, Tier], request_id: str) -> None:
+        """A request is over: count it with the troubles that it was kept away from; needed only while there are any."""
+        names = {reason.tier for reason in trace.reasons if reason.why == CIRCUIT_OPEN}
+        away = {("tier", name) for name in names} | {("backend", tiers[name].backend) for name in names}
+        for key in away & self.troubles.keys():
+            self.troubles[key].met(request_id)
 
     def _words(self, lane: Lane, fault: Fault, kind: str) -> str:
         backend = lane.backend
         if kind != "key_refused" or backend.api_key_env is None:
             return _said(lane, fault)
-        age = _ago(self._epoch_s() - self._started)
+        age = _long(self._epoch_s() - self._started)
         return (
-            f'backend "{backend.name}" refused {backend.api_key_env} ({fault.status}): {fault.error.message}; '
+            f'backend "{backend.name}" refused {backend.api_key_env} ({fault.status}): '
+            f"{fault.error.message[:WORDS_KEPT]}; "
             f"the key was read at start, {age} ago: a new one needs a restart"
         )
 
@@ -185,7 +223,7 @@ class Watch:
             if circuit.is_open:
                 self._open.add((scope, name))
                 wait_s = max((circuit.open_until or 0.0) - self._now(), 0.0)
-                words = f'circuit of {scope} "{name}" opened: {circuit.reason}; tried again in {wait_s:.0f} s'
+                words = f'circuit of {scope} "{name}" opened: {circuit.reason}; tried again in {_long(wait_s)}'
                 log.warn("{words}", words=words)
             else:
                 self._open.remove((scope, name))
@@ -202,7 +240,7 @@ class Watch:
             each for each in self.troubles.values() if each.last >= recent or (each.scope, each.name) in self._open
         ]
         ordered = sorted(lasting, key=lambda trouble: (trouble.scope, -trouble.attempts))
-        return [msgspec.structs.asdict(trouble) | {"sentence": _sentence(trouble)} for trouble in ordered]
+        return [_shown(trouble) for trouble in ordered]
 
 
 def _outcome(fault: Fault, verdict: Verdict) -> str:
@@ -216,16 +254,35 @@ def _outcome(fault: Fault, verdict: Verdict) -> str:
 
 
 def _said(lane: Lane, fault: Fault) -> str:
-    return fault.detail or f"{lane.tier.name}: {fault.error.message}"
+    return (fault.detail or f"{lane.tier.name}: {fault.error.message}")[:WORDS_KEPT]
+
+
+def _who(trouble: Trouble, lane: Lane) -> str:
+    return trouble.name if trouble.scope == "backend" else f"{trouble.name} on {lane.tier.backend}"
+
+
+def _does(lane: Lane, fault: Fault, kind: str) -> str:
+    """Say what a backend or tier does that fails, to go on from its name."""
+    if kind == "key_refused":
+        return f"refuses {lane.backend.api_key_env or 'requests without a key'}"
+    if kind in ("server_error", "client_error", "throttled") and fault.status:
+        return f"answers {fault.status}" if kind == "server_error" else f"{_DOES[kind]} ({fault.status})"
+    return _DOES.get(kind, "fails")
+
+
+def _shown(trouble: Trouble) -> dict[str, Any]:
+    shown = msgspec.structs.asdict(trouble) | {"sentence": _sentence(trouble)}
+    del shown["recent"]
+    return shown
 
 
 def _sentence(trouble: Trouble) -> str:
-    counted = "1 attempt failed" if trouble.attempts == 1 else f"{trouble.attempts:,} attempts failed"
-    return f"{trouble.words}; since {datetime.fromtimestamp(trouble.since):%H:%M}, {counted}"
+    counted = "1 request" if trouble.requests == 1 else f"{trouble.requests:,} requests"
+    return f"{trouble.brief} since {datetime.fromtimestamp(trouble.since):%H:%M}, {counted}: {trouble.words}"
 
 
-def _ago(seconds: float) -> str:
-    """Return a time that has passed in the unit that a person would use."""
+def _long(seconds: float) -> str:
+    """Return a length of time in the unit that a person would use."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from lmgw.config.snapshot import Config, Tier
 from lmgw.core.circuit import Circuit, Health
+from lmgw.core.record import WORDS_KEPT
 from lmgw.core.retry import Verdict
 
 
@@ -33,9 +34,9 @@ class Passage:
         if circuit in self._probing:
             self._probing.remove(circuit)
         if verdict.trips:
-            circuit.trip(now, reason=verdict.error.message, at_least_s=retry_after_s)
+            circuit.trip(now, reason=verdict.error.message[:WORDS_KEPT], at_least_s=retry_after_s)
         else:
-            circuit.failed(now, reason=verdict.error.message, at_least_s=retry_after_s)
+            circuit.failed(now, reason=verdict.error.message[:WORDS_KEPT], at_least_s=retry_after_s)
 
     def leave(self) -> None:
         """The attempt is over; a probe that said nothing leaves its place to another."""

@@ -8,8 +8,10 @@ ask for more:
 - ``slow`` lets a second pass between two words;
 - ``fail 503`` (any status from 400 to 599) answers with this status;
 - ``fail refused`` and ``fail timeout`` act like a server that is down, or silent;
-- ``fail break`` breaks off in the middle of the answer.
+- ``fail break`` breaks off in the middle of the answer;
+- ``I cannot help`` is what all models then say, but for those with ``capable`` in their name.
 
+A classifier's call gets a label for an answer, by the words of the question.
 ``/embeddings`` gives each input a short vector, ``/completions`` answers the prompt, ``/models`` lists one model.
 """
 
@@ -27,6 +29,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lmgw.core.steps import Fault, FaultKind
 from lmgw.errors import UpstreamFailed, UpstreamTimeout
+from lmgw.upstream import demo_words
 from lmgw.upstream.exchange import Head, Receiver
 
 #: Seconds before the first byte, between two words, and between two words of ``slow``.
@@ -138,6 +141,8 @@ def write(path: str, body: bytes) -> Script:
     """Work out what to answer to a request's body."""
     request = _decode(body)
     question = _question(request)
+    if demo_words.is_classification(request):
+        return Script(200, [Answer(request, question, demo_words.label(question), chat=True).whole()])
     asked = _FAIL.search(question.lower())
     fail = asked.group(1) if asked else ""
     if fail.isdigit():
@@ -150,7 +155,8 @@ def write(path: str, body: bytes) -> Script:
         return Script(200, [_encode({"object": "list", "data": [{"id": "demo", "object": "model", "created": 0}]})])
     if path == "/embeddings":
         return Script(200, [_encode(_embeddings(request))])
-    answer = Answer(request, question, chat=path != "/completions")
+    said = demo_words.answer(question, str(request.get("model", "demo")))
+    answer = Answer(request, question, said, chat=path != "/completions")
     fault = _FAULTS["break"] if fail else None
     if request.get("stream") is not True:
         return Script(200, [b""] if fault else [answer.whole()], fault=fault)
@@ -162,13 +168,13 @@ def write(path: str, body: bytes) -> Script:
 class Answer:
     """One answer to a chat or a completion request, in OpenAI's dialect."""
 
-    def __init__(self, request: Mapping[str, Any], question: str, chat: bool) -> None:
+    def __init__(self, request: Mapping[str, Any], question: str, said: str, chat: bool) -> None:
         self._chat = chat
         self._request = request
         tools = request.get("tools")
         self._call = _tool_call(tools) if tools and "use the tool" in question.lower() else None
         limit = request.get("max_completion_tokens") or request.get("max_tokens") or len(question) + 100
-        words = [] if self._call else _WORD.findall(_words_about(question, str(request.get("model", "demo"))))
+        words = [] if self._call else _WORD.findall(said)
         self._words = words[:limit]
         self._finish = "tool_calls" if self._call else "stop" if len(words) <= limit else "length"
         prompt_tokens = len(_WORD.findall(str(request.get("messages") or request.get("prompt")))) + 1
@@ -215,19 +221,6 @@ class Answer:
             "model": self._request.get("model", "demo"),
             "choices": [{"index": 0, **choice, "finish_reason": finish}],
         }
-
-
-def _words_about(question: str, model: str) -> str:
-    if not question:
-        return "This is the demo model. There was no question, so here is a friendly silence with some words around it."
-    count = len(question.split())
-    shown = question if len(question) <= 200 else question[:200] + "…"
-    return (
-        f"This is the demo model {model}, speaking from inside the gateway. You wrote {count} "
-        f'{"word" if count == 1 else "words"}: "{shown}" No provider was called and nothing was spent. '
-        "Routing, streaming, limits and metrics are real, though: look at the admin port while this runs. "
-        'Try "slow", "fail 503" or "fail break" to see how trouble looks.'
-    )
 
 
 def _tool_call(tools: Any) -> dict[str, Any] | None:

@@ -60,6 +60,7 @@ _TRAFFIC = {
     "success": filters.truth,
     "status": filters.status,
     "since": filters.moment,
+    "until": filters.moment,
 }
 _HISTORY = {"since": filters.moment}
 _EXPLAIN = {

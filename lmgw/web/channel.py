@@ -152,8 +152,7 @@ class Channel(Protocol):
 
     def tick(self, now: float) -> None:
         """End what has taken too long."""
-        in_the_way = self.phase is Phase.IDLE and self.site.in_the_way(self)
-        if now < self.due - ((IDLE_MS - CROWDED_IDLE_MS) / 1000 if in_the_way else 0):
+        if now < self.due and not (self._idle_for_long(now) and self.site.in_the_way(self)):
             return
         self.due = inf
         match self.phase:
@@ -169,6 +168,9 @@ class Channel(Protocol):
                 self.transport.abortConnection()
             case Phase.IDLE | Phase.LINGER:
                 self.loseConnection()
+
+    def _idle_for_long(self, now: float) -> bool:
+        return self.phase is Phase.IDLE and now >= self.due - (IDLE_MS - CROWDED_IDLE_MS) / 1000
 
     # -- reading
 

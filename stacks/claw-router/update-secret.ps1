@@ -10,6 +10,8 @@ Needed: ssh here (part of Windows since 10), and update-secret.remote.sh beside 
 docs/setup.md, and root or sudo without a password for -User. LMGW_SERVER, LMGW_USER and LMGW_SSH_KEY in the
 environment stand for -Server, -User and -SshKey.
 
+Where Windows does not run scripts: powershell -ExecutionPolicy Bypass -File .\update-secret.ps1 -BackendKey ...
+
 .EXAMPLE
 .\update-secret.ps1 -BackendKey ANTHROPIC_API_KEY -Server gateway.example.com -User admin
 
@@ -29,6 +31,7 @@ param(
     [ValidatePattern('^[A-Za-z0-9_][A-Za-z0-9_.-]*\z')][string]$Service = 'lm-gateway'
 )
 $ErrorActionPreference = 'Stop'
+$PSNativeCommandUseErrorActionPreference = $false  # what ssh says, and its exit code, is enough
 
 if (-not $Server) { throw 'Which server? -Server HOST, or $env:LMGW_SERVER' }
 if ($PSBoundParameters.ContainsKey('Value')) {
@@ -40,10 +43,11 @@ if ($PSBoundParameters.ContainsKey('Value')) {
 if (-not $Value) { throw 'The value is empty: nothing was changed' }
 if ($Value -match '[\r\n\x00]') { throw 'The value has more than one line: nothing was changed' }
 
-# ASCII alone goes through the pipe, whatever the encodings here are; a checkout on Windows may have made CRLF.
+# ASCII alone goes through the pipe, whatever the encodings here are; a checkout on Windows may have made CRLF. The first
+# line is empty: Windows PowerShell puts a byte order mark there where the console's code page is UTF-8.
 $encoded = [Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes($Value))
 $script = [IO.File]::ReadAllText((Join-Path $PSScriptRoot 'update-secret.remote.sh')).Replace("`r`n", "`n")
-$text = "name=$BackendKey directory=$Directory service=$Service value_base64=$encoded`n$script"
+$text = "`nname=$BackendKey directory=$Directory service=$Service value_base64=$encoded`n$script"
 $OutputEncoding = [Text.ASCIIEncoding]::new()
 
 $target = if ($User) { "$User@$Server" } else { $Server }

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from browser_rig import Site
+from browser_rig import Provider, Site
 from chromium import Chromium, executable
 
 #: Where a person finds what the tests saw.
@@ -35,12 +35,28 @@ def start(tmp_path):
 
 
 @pytest.fixture
+def provider():
+    """Start a provider that answers chats with a status."""
+    started = []
+
+    def provider(status):
+        started.append(Provider(status))
+        return started[-1]
+
+    yield provider
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
 def look(chromium):
     """Open a page on a site; at the end nothing may have gone wrong in it, and it may have asked nobody else."""
     opened = []
 
-    def look(site, at="", width=1440, height=1000, **media):
+    def look(site, at="", width=1440, height=1000, script=None, **media):
         page = chromium.page(width, height, **{"prefers_color_scheme": "light", **media})
+        if script is not None:
+            page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
         opened.append((site, page))
         page.open(site.url + at)
         return page

@@ -1,6 +1,7 @@
 """The admin port over real sockets: traffic, what runs, live events, backends, playground, explain."""
 
 import json
+import time
 
 import pytest
 import pytest_twisted
@@ -109,6 +110,28 @@ async def test_a_request_is_shown_with_everything_about_it(start):
     used = entry["tokens"]
     assert entry["cost_usd"] == pytest.approx((used["input"] + 2 * used["output"]) / 1e6)
     assert 0 <= entry["overhead_ms"] <= entry["ttft_ms"] <= entry["latency_ms"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_what_a_caller_or_a_provider_wrote_no_more_is_kept_than_a_person_reads(start, upstream):
+    both = await start()
+    upstream.next(Whole(400, b'{"error":{"message":"%b"}}' % (b"x" * 50_000)))
+    await both.client.post(CHAT, HELLO, {"X-Request-ID": "long-answer"})
+    await both.client.post(CHAT, {**HELLO, "model": "y" * 500_000})
+    kept = await both.show("/admin/traffic/long-answer")
+    assert (len(kept["error"]), len(kept["attempts"][0]["error"])) == (1000, 1000)
+    (entry, _) = (await both.show("/admin/traffic"))["entries"]
+    assert entry["requested_model"] == "y" * 256
+
+
+@pytest_twisted.ensureDeferred
+async def test_health_says_the_time_and_where_clients_go(start):
+    both = await start()
+    before = time.time()
+    health = await both.show("/admin/health")
+    assert before - 1 <= health["now"] <= time.time() + 1
+    assert health["client_url"] == both.client.url
+    assert health["losing"] is None
 
 
 @pytest_twisted.ensureDeferred
@@ -346,6 +369,7 @@ async def test_a_circuit_that_flips_is_told_and_kept(start, upstream):
     assert 'circuit of backend "up" opened' in opened["text"]
     (trouble,) = (await both.show("/admin/health"))["troubles"]
     assert (trouble["scope"], trouble["name"], trouble["kind"]) == ("backend", "up", "key_refused")
+    assert (trouble["brief"], trouble["requests"]) == ("up refuses UP_KEY", 1)
     assert "refused UP_KEY (401): invalid x-api-key" in trouble["sentence"]
     assert "read at start" in trouble["words"]
     await both.client.post(CHAT, HELLO)

@@ -293,7 +293,7 @@ async def test_a_single_request_gets_at_latest_the_second_slot_behind_a_flood_of
     scene = await Scene.start(tmp_path, more=CLIENTS)
     clients = [await scene.ask("holder", key="key-of-a")]
     await clients[0].until(b"first")
-    clients += [await scene.wait_in_line(f"flood {n}", key="key-of-a") for n in range(100)]
+    clients += [await scene.wait_in_line(f"flood {n}", key="key-of-a") for n in range(500)]
     clients.append(await scene.wait_in_line("single", key="key-of-b"))
     assert "single" in (await scene.serve(3))[1:]
     await scene.stop(*clients)

@@ -194,12 +194,29 @@ async def test_a_unix_socket(listeners, tmp_path):
     assert await greeting(None, path=str(path)) == "client"
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
+def issue(path):
+    """Write a new key and a certificate for it."""
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     command += ["-subj", "/CN=localhost", "-days", "2", "-keyout", "-", "-out", "-"]
     path.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    return ssl.PEM_cert_to_DER_cert("-----BEGIN CERT" + path.read_text().partition("-----BEGIN CERT")[2])
+
+
+def presented(port) -> Deferred[bytes]:
+    """The certificate that is shown there."""
+
+    def ask() -> bytes:
+        context = ssl._create_unverified_context()
+        with socket.create_connection(("127.0.0.1", port), 5) as plain, context.wrap_socket(plain) as peer:
+            return peer.getpeercert(binary_form=True)
+
+    return deferToThread(ask)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    path = tmp_path / "both.pem"
+    issue(path)
     return path
 
 
@@ -208,6 +225,45 @@ async def test_a_tls_endpoint(listeners, certificate):
     await listeners.change([Address("client", endpoint=f"ssl:0:privateKey={certificate}:interface=127.0.0.1")])
     assert listeners.url("client").startswith("https://127.0.0.1:")
     assert await greeting(port_of(listeners), tls=True) == "client"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_renewed_certificate_is_shown_from_the_next_reload_on(listeners, certificate):
+    address = Address("client", endpoint=f"ssl:0:privateKey={certificate}:interface=127.0.0.1")
+    first = issue(certificate)
+    await listeners.change([address])
+    port = port_of(listeners)
+    second = issue(certificate)
+    assert await presented(port) == first
+    await listeners.change([address])
+    assert port_of(listeners) == port
+    assert await presented(port) == second
+    await listeners.change([])
+    assert listeners.url("client") == "closed"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda key, other: key.write_bytes(other.read_bytes()), "the private key is not the certificate's"),
+        (lambda key, other: key.write_text("-----BEGIN"), "the certificate or its private key is no PEM"),
+        (lambda key, other: key.unlink(), "no such file: "),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_renewal_that_is_none_changes_nothing(listeners, certificate, tmp_path, spoil, words):
+    key, other = tmp_path / "key.pem", tmp_path / "other.pem"
+    shown = issue(certificate)
+    issue(other)
+    key.write_bytes(certificate.read_bytes())
+    certificate.write_text(ssl.DER_cert_to_PEM_cert(shown))
+    address = Address("client", endpoint=f"ssl:0:privateKey={key}:certKey={certificate}:interface=127.0.0.1")
+    await listeners.change([address])
+    spoil(key, other)
+    with pytest.raises(ListenError, match=words):
+        await listeners.change([address, Address("admin", "127.0.0.1")])
+    assert listeners.url("admin") == "closed"
+    assert await presented(port_of(listeners)) == shown
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

@@ -8,6 +8,8 @@ import pytest_twisted
 from fakes import Cut, Silence, Stream, Whole
 from routing_rig import CHAT, ROLE, ROUTES, asking, close, delta, fails, house, ladder, says, text_of, turns
 
+from lmgw.core.usage import Tokens
+
 NAMES = ("small", "mid", "big", "label", "other")
 PROFILE = """
 [profiles.default]
@@ -40,6 +42,19 @@ async def test_one_cheap_call_that_does_not_stream_labels_the_request(tmp_path):
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_it_takes_stands_in_the_record_and_is_the_classifiers_tiers_spending(tmp_path):
+    priced = CONFIG.replace('model = "model-label"', 'model = "model-label"\ninput_price = 2.0\noutput_price = 4.0')
+    async with classifying(tmp_path, priced) as at:
+        at["label"].next(says("deep"))
+        await at.chat()
+        (spent,) = at.gateway.last.classifying
+        assert (spent.tier, spent.backend, spent.tokens) == ("tier:label", "label", Tokens(10, 5))
+        assert spent.cost_usd == pytest.approx(0.00004)
+        rows = at.gateway.engine.books.ledger.spend(at.gateway.engine.epoch_s())["today"]
+        assert [(row["requests"], row["input"]) for row in rows if row["tier"] == "tier:label"] == [(0, 10)]
+
+
+@pytest_twisted.ensureDeferred
 async def test_it_sees_what_users_and_the_assistant_said_and_nothing_else(tmp_path):
     call = {"id": "c1", "type": "function", "function": {"name": "secret_tool", "arguments": '{"a":"secret"}'}}
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
@@ -62,6 +77,19 @@ async def test_it_sees_what_users_and_the_assistant_said_and_nothing_else(tmp_pa
         assert b"secret" not in request.body + repr(request.headers).encode()
         said = "[3 messages in conversation]\nUser: Look:\nAssistant: Looking.\nUser: And?"
         assert at.sent("label")["messages"][1:] == [{"role": "user", "content": said}]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_part_that_only_its_provider_knows_is_passed_over_and_passed_on(tmp_path):
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    content = [{"type": "text", "text": "What is this sound?"}, sound]
+    async with classifying(
+        tmp_path, CONFIG.replace('model = "model-big"', 'model = "model-big"\nmax_context_tokens = 4000')
+    ) as at:
+        at["label"].next(says("deep"))
+        assert (await at.chat(None, "", messages=[{"role": "user", "content": content}])).status == 200
+        assert at.sent("label")["messages"][1]["content"] == "What is this sound?"
+        assert at.sent("big")["messages"][0]["content"] == content
 
 
 @pytest.mark.parametrize(

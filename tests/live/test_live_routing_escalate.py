@@ -215,6 +215,45 @@ async def test_a_client_that_leaves_while_an_answer_is_held_ends_it(tmp_path):
 
 
 @pytest_twisted.ensureDeferred
+async def test_reasoning_is_held_with_its_attempt_up_to_a_megabyte(tmp_path):
+    thought = event(delta={"reasoning_content": "hm " * 20_000})  # more bytes than its 60,000 characters
+    async with escalating(tmp_path) as at:
+        script = Stream(first=ROLE)
+        at["cheap"].next(script)
+        client = await at.stream()
+        await script.begun
+        script.send(*[thought] * 16)
+        await turns(200)
+        assert client.bytes == b""
+        script.send(*[thought] * 2, delta("As an AI"))
+        assert b"hm hm" in await client.until(b"As an AI")
+        script.send(STOP, DONE)
+        script.end()
+        assert (await client.answer()).complete
+        await close(client)
+        assert at.asked == {"cheap": 1}  # what cannot be held any longer is the answer, whatever it says
+
+
+@pytest.mark.parametrize("mode", ["escalate", "dispatch"])
+@pytest_twisted.ensureDeferred
+async def test_a_stream_without_any_content_is_not_held_for_ever(tmp_path, mode):
+    text = LADDER.replace('"escalate"', f'"{mode}"').replace(
+        'model = "model-cheap"', 'model = "model-cheap"\nfailover = ["tier:mid"]'
+    )
+    async with escalating(tmp_path, text) as at:
+        script = Stream(first=ROLE)
+        at["cheap"].next(script)
+        at["mid"].next(says("Certainly."))
+        client = await at.stream("tier:cheap")
+        connection = await script.begun
+        script.send(*[b": nothing\n" + ROLE] * 12_000)
+        answer = await client.answer()
+        assert grammar.openai(answer.body)["text"] == "Certainly."
+        await connection.closed
+        await close(client)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_held_answer_that_breaks_off_goes_up(tmp_path):
     async with escalating(tmp_path) as at:
         at["cheap"].next(Cut(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + ROLE + delta("Hm")))

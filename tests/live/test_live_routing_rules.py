@@ -157,6 +157,10 @@ KINDS = {
 }
 
 
+#: What ``think = false`` sends.
+OFF = {"openai": "none", "anthropic": None, "ollama": False}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest_twisted.ensureDeferred
 async def test_a_label_with_think_switches_thinking_on(tmp_path, kind):
@@ -170,6 +174,22 @@ async def test_a_label_with_think_switches_thinking_on(tmp_path, kind):
             at["big"].next(says("Four.", kind))
             answer = await at.chat(None, "hello", max_tokens=9000)
             assert (answer.status, answer.headers["x-lmg-tier"]) == (200, "tier:big"), answer
+            assert thinks(at.sent("big")) == expected, json.dumps(at.sent("big"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest_twisted.ensureDeferred
+async def test_without_it_the_tiers_own_switch_counts(tmp_path, kind):
+    model, able, thinks, on = KINDS[kind]
+    for switch, label, expected in (("true", "deep", on), ("false", "deep", OFF[kind]), ("false", "deep-think", on)):
+        text = CONFIG.replace(
+            'model = "model-big"\n', f'model = "{model}"\nthink = {switch}\n[tiers.capabilities]\n{able}\n'
+        )
+        text = text.replace("[backends.big]\n", f'[backends.big]\nprovider = "{kind}"\n')
+        async with ruled(tmp_path, text) as at:
+            at["label"].next(says(label))
+            at["big"].next(says("Four.", kind))
+            assert (await at.chat(None, "hello", max_tokens=9000)).status == 200
             assert thinks(at.sent("big")) == expected, json.dumps(at.sent("big"))
 
 

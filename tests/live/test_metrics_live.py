@@ -280,9 +280,41 @@ async def test_alerts_and_plots_ask_for_what_there_is(both, file):
         own = set().union(
             *(labels for name, (_, labels) in FAMILIES.items() for each in named if each.startswith(name))
         )
+        for name, selectors in re.findall(r"\b((?:lmg|process)_[a-z_]+)\{([^}]*)\}", query):
+            labels = next((labels for family, (_, labels) in FAMILIES.items() if name.startswith(family)), set())
+            assert set(re.findall(r"(\w+) *(?:=|!)", selectors)) <= labels | {"instance"}, query
         wanted = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
         assert wanted <= own | {"instance", "le"}, query
         for values in re.findall(r'outcome[=!~]+"([^"]*)"', query):
             assert set(values.split("|")) <= OUTCOMES | ATTEMPTS | {"ok", "failed"}, query
         for values in re.findall(r'scope="([^"]*)"', query):
             assert values in NAMES["scope"], query
+
+
+def test_there_is_an_alert_for_what_somebody_must_act_on_and_each_says_where():
+    rules = [
+        rule
+        for group in yaml.safe_load((ETC / "prometheus/alerts.yml").read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    about = {"LmgwBackendDown": "lmg_circuit_open", "LmgwErrorRate": "lmg_requests_total",
+             "LmgwQueueDeep": "lmg_queue_depth", "LmgwKeyMissing": "lmg_backend_key_missing"}  # fmt: skip
+    for name, metric in about.items():
+        assert metric in next(rule["expr"] for rule in rules if rule["alert"] == name)
+    for rule in rules:
+        said = " ".join(rule["annotations"].values())
+        kept = {label.strip() for group in re.findall(r"by \(([^)]*)\)", rule["expr"]) for label in group.split(",")}
+        assert set(re.findall(r"\$labels\.(\w+)", said)) <= kept | {"instance"}, rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["expr"].count("(") == rule["expr"].count(")")
+
+
+def test_the_board_can_be_imported_as_it_is():
+    board = json.loads((ETC / "grafana/lmgw.json").read_text())
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(set(places)) == len(places)
+    assert len({panel["id"] for panel in board["panels"]}) == len(places)
+    for panel in board["panels"]:
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert all(target["expr"].count("(") == target["expr"].count(")") for target in panel["targets"])
+    assert {"datasource", "instance"} == {variable["name"] for variable in board["templating"]["list"]}

@@ -117,6 +117,21 @@ def test_a_full_disk_costs_lines_and_says_so_once(export, tmp_path, disk, said):
     assert export.warning() is None
 
 
+def test_a_device_that_is_really_full_is_no_different(export, said, tmp_path):
+    export.configure("/dev/full")
+    for _ in range(3):
+        export.write(b"lost")
+    assert export.lost == 3
+    assert "/dev/full: No space left on device; 3 lines lost since" in export.warning()
+    export.reopen()
+    export.write(b"lost")
+    assert "4 lines lost" in export.warning()
+    assert [level for level, _ in said] == ["error"]
+    export.configure(str(tmp_path / "roomy.jsonl"))
+    export.write(b"kept")
+    assert export.warning() is None
+
+
 def test_a_second_fault_is_counted_from_nothing(export, disk, said):
     for _ in range(2):
         disk.error = errno.EIO

@@ -4,14 +4,14 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from lmgw.core.pressure import LATEST_S, LONG_TURN_S, STANDING_S
+from lmgw.core.pressure import BURST_S, LATEST_S
 from lmgw.gateway.admission import Admission
 
 
 class AdmissionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.admission = Admission(self.clock)
+        self.admission = Admission(self.clock, self.clock.seconds)
 
     def turn(self, seconds: float = 0.0) -> None:
         """Let the loop turn once, whose work takes this long; what is scheduled meanwhile waits for the next turn."""
@@ -22,9 +22,9 @@ class AdmissionTests(SynchronousTestCase):
             call.func(*call.args, **call.kw)
 
     def overload(self) -> None:
-        for _ in range(int(STANDING_S / LONG_TURN_S) + 3):
+        for _ in range(int(BURST_S / LATEST_S)):
             self.assertTrue(self.admission.admits())
-            self.turn(LONG_TURN_S * 1.1)
+            self.turn(LATEST_S * 1.01)
 
     def test_nothing_is_watched_before_the_first_request_and_after_the_last(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -37,7 +37,7 @@ class AdmissionTests(SynchronousTestCase):
     def test_a_busy_loop_is_watched_without_requests_too(self) -> None:
         self.admission.admits()
         self.turn()
-        self.turn(LONG_TURN_S * 2)
+        self.turn(LATEST_S * 2)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_a_hundred_requests_in_one_turn_are_watched_once(self) -> None:
@@ -66,6 +66,12 @@ class AdmissionTests(SynchronousTestCase):
         self.overload()
         self.clock.rightNow += LATEST_S
         self.assertFalse(self.admission.admits())
-        for _ in range(10):
-            self.turn(STANDING_S / 5)
+        for _ in range(21):
+            self.turn(BURST_S / 20)
         self.assertTrue(self.admission.admits())
+
+    def test_time_that_others_took_of_a_shared_machine_is_no_overload(self) -> None:
+        self.admission = Admission(self.clock, lambda: self.clock.seconds() / 100)
+        for _ in range(100):
+            self.assertTrue(self.admission.admits())
+            self.turn(LATEST_S * 10)

@@ -81,6 +81,15 @@ class EventsTests(SynchronousTestCase):
         self.clock.pump([PERIOD_S] * 8)
         self.assertEqual(len(browser.heard("inflight")), 2)
 
+    def test_what_ran_when_somebody_came_is_not_taken_for_known(self) -> None:
+        self.listen()
+        self.clock.advance(PERIOD_S)
+        self.snapshot["count"] = 1
+        late = self.listen()
+        self.snapshot["count"] = 0
+        self.clock.advance(PERIOD_S)
+        self.assertEqual(late.heard("inflight"), [{"count": 1}, {"count": 0}])
+
     def test_a_flood_is_cut_down_and_counted(self) -> None:
         browser = self.listen()
         for _ in range(ENTRIES + 7):

@@ -1,11 +1,18 @@
 """Counting tokens: in slices, with turns of the event loop between, no further than needed."""
 
+import random
+import sys
+import time
+from unittest import SkipTest
+from unittest.mock import patch
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lmgw.core.ask import Ask, Prompt
-from lmgw.gateway.measuring import SLICE, estimate, measure
+from lmgw.core.tokens import CalibratedEstimate
+from lmgw.gateway.measuring import SLICE, counter, estimate, measure
 
 
 class MeasureTest(SynchronousTestCase):
@@ -51,3 +58,42 @@ class MeasureTest(SynchronousTestCase):
         result = Deferred.fromCoroutine(estimate(self.clock, self.count, ask))
         self.clock.pump([0] * 3)
         self.assertEqual(self.successResultOf(result), -(-(2 * SLICE + 2 * 4 + 1500) * 11 // 10))
+
+
+def slices() -> dict[str, str]:
+    """A slice of each kind of text that takes long, by one counter or the other."""
+    chance = random.Random(1)
+    ranges = {"ascii": (33, 127), "chinese": (0x4E00, 0x9FFF), "rare": (0x1000, 0x2000), "emoji": (0x1F300, 0x1F650)}
+    texts = {name: "".join(chr(chance.randrange(*ends)) for _ in range(SLICE)) for name, ends in ranges.items()}
+    return texts | {"spaces": " " * SLICE, "one letter": "a" * SLICE, "prose": ("many words of text " * SLICE)[:SLICE]}
+
+
+class CounterTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        counter.cache_clear()
+        self.addCleanup(counter.cache_clear)
+
+    def assert_fast(self) -> None:
+        """Best of five: the machine may have something else to do."""
+        count = counter()
+        for name, text in slices().items():
+            took = []
+            for _ in range(5):
+                since = time.thread_time()
+                count(text)
+                took.append(time.thread_time() - since)
+            self.assertLess(min(took), 0.002, name)
+
+    def test_without_the_extra_it_estimates_every_slice_in_less_than_2_ms(self) -> None:
+        with patch.dict(sys.modules, {"rs_bpe": None, "rs_bpe.bpe": None}):
+            self.assertEqual(counter()("hello world"), CalibratedEstimate().count("hello world"))
+            self.assert_fast()
+
+    def test_with_the_extra_it_counts_every_slice_exactly_in_less_than_2_ms(self) -> None:
+        try:
+            import rs_bpe  # noqa: F401
+        except ImportError:
+            raise SkipTest("the tokens extra is not installed") from None
+        self.assertEqual(counter()("hello world"), 2)
+        self.assertEqual(counter()(" " * SLICE), SLICE // 128)
+        self.assert_fast()

@@ -1,5 +1,6 @@
 """The watch over backends: what an operator is told, how often, and what counts as trouble."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,11 @@ from canary import CANARY
 from twisted.logger import globalLogPublisher
 
 from lmgw.config.snapshot import Backend, Config, Gateway, Tier
+from lmgw.core.candidates import CIRCUIT_OPEN
+from lmgw.core.record import Reason
 from lmgw.core.retry import verdict
 from lmgw.core.steps import Fault, FaultKind
+from lmgw.core.trace import Trace
 from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.gateway.failing import clean
 from lmgw.gateway.runtime import Runtime
@@ -120,13 +124,63 @@ def test_a_trouble_lasts_until_a_success(bench):
     bench.now = 1000.0
     bench.fail("big", FaultKind.CONNECT)
     bench.now = 1500.0
-    bench.fail("small", FaultKind.TIMEOUT, words="too slow")
+    bench.fail("small", FaultKind.TIMEOUT, words="too slow", id="r2")
     (trouble,) = bench.watch.figures()
     assert (trouble["since"], trouble["last"], trouble["kind"]) == (1000.0, 1500.0, "timeout")
-    assert trouble["sentence"].startswith("small: too slow; since ")
-    assert trouble["sentence"].endswith("2 attempts failed")
+    assert trouble["brief"] == "cloud does not answer in time"
+    assert trouble["attempts"] == 2
+    assert re.fullmatch(
+        r"cloud does not answer in time since \d\d:\d\d, 2 requests: small: too slow", trouble["sentence"]
+    )
     bench.succeed("big")
     assert bench.troubles == []
+
+
+def kept_away(*tiers: str, why: str = CIRCUIT_OPEN) -> Trace:
+    trace = Trace(Runtime.prepare(CONFIG).routes, None, 0)
+    trace.reasons.extend(Reason(tier, False, why) for tier in tiers)
+    return trace
+
+
+def test_the_requests_that_meet_a_trouble_are_counted_whether_they_failed_there_or_were_kept_away(bench):
+    for tier, id in (("big", "r1"), ("small", "r1"), ("big", "r2")):
+        bench.fail(tier, FaultKind.STATUS, 401, id=id)
+    bench.fail("own", FaultKind.STATUS, 429, id="r1")
+    for id, trace in (
+        ("r2", kept_away("small")),
+        ("r3", kept_away("big", "small")),
+        ("r4", kept_away("big", why="the caller's key may not use it")),
+    ):
+        bench.watch.ended(trace, CONFIG.tiers, id)
+    found = bench.watch.figures()
+    assert [(each["name"], each["attempts"], each["requests"]) for each in found] == [("cloud", 3, 3), ("own", 1, 1)]
+    assert re.match(r"cloud refuses CLOUD_KEY since \d\d:\d\d, 3 requests: ", found[0]["sentence"])
+    assert all(isinstance(value, str | int | float) for each in found for value in each.values())
+
+
+@pytest.mark.parametrize(
+    ("tier", "kind", "status", "brief"),
+    [
+        ("big", FaultKind.STATUS, 401, "cloud refuses CLOUD_KEY"),
+        ("own", FaultKind.STATUS, 401, "local refuses requests without a key"),
+        ("own", FaultKind.CONNECT, 0, "local cannot be reached"),
+        ("own", FaultKind.STATUS, 503, "local answers 503"),
+        ("big", FaultKind.STATUS, 429, "big on cloud limits the rate of requests (429)"),
+        ("own", FaultKind.STATUS, 402, "local refuses requests (402)"),
+        ("own", FaultKind.STREAM, 0, "local breaks answers off with an error"),
+    ],
+)
+def test_a_trouble_is_said_in_a_few_words(bench, tier, kind, status, brief):
+    bench.fail(tier, kind, status)
+    assert [trouble["brief"] for trouble in bench.watch.figures()] == [brief]
+
+
+def test_a_provider_that_says_too_much_is_quoted_in_part(bench):
+    bench.fail("own", FaultKind.STATUS, 503, words="x" * 100_000)
+    bench.fail("own", FaultKind.STATUS, 503, words="x" * 100_000)
+    bench.fail("own", FaultKind.STATUS, 503, words="x" * 100_000)
+    assert len(bench.watch.figures()[0]["words"]) <= 1100
+    assert len(bench.changes[0]) <= 1100
 
 
 def test_a_failure_that_nothing_followed_is_no_trouble_for_ever(bench):

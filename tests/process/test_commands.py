@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -80,7 +81,7 @@ def test_status_finds_the_admin_port_in_the_configuration(lmgw, start, config, f
 def test_status_of_nobody(lmgw):
     done = lmgw("status", "--url", "http://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "http://127.0.0.1:1/admin/health: Connection refused\n"
+    assert done.stderr == "http://127.0.0.1:1/admin/health: connection refused: no gateway listens there\n"
 
 
 def test_a_token_comes_from_the_environment(lmgw, start, config):
@@ -199,6 +200,33 @@ def test_traffic_follows(gateway, environ):
             following.kill()
 
 
+def test_ctrl_c_ends_following_well(gateway, environ):
+    command = [LMGW, "traffic", "--follow", "--url", f"http://{gateway.urls['admin']}"]
+    assert send(gateway)[0] == 200
+    with subprocess.Popen(command, env=environ, stdout=-1, stderr=-1, cwd="/") as following:
+        try:
+            following.stdout.readline()
+            following.send_signal(signal.SIGINT)
+            assert following.wait(LONG) == 0
+            assert following.stderr.read() == b""
+        finally:
+            following.kill()
+
+
+@pytest.mark.parametrize("command", ["status", "traffic", "explain", "check", "--help", "status --help"])
+def test_a_reader_that_has_seen_enough_is_no_fault(gateway, environ, path, command):
+    """``lmgw ... | head -1``; here nobody reads at all."""
+    send(gateway)
+    reading, writing = os.pipe()
+    os.close(reading)
+    asks = command.split()[-1] in ("status", "traffic", "explain")
+    options = ["--url", f"http://{gateway.urls['admin']}"] if asks else []
+    full = [LMGW, *command.split(), *options]
+    done = subprocess.run(full, env={**environ, "LMG_CONFIG": str(path)}, stdout=writing, stderr=-1, timeout=LONG)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def _readable(stream):
     import select
 
@@ -266,6 +294,12 @@ def test_init_of_one_key_is_valid(init, lmgw, name):
     path, done = init("--ollama", "", **{name: "secret"})
     assert (done.returncode, done.stderr) == (0, "")
     assert lmgw("check", "--config", path, "--strict", env={name: "secret"}).returncode == 0
+
+
+@pytest.mark.parametrize(("shells", "named"), [("/nowhere", LMGW.with_name("twistd")), (LMGW.parent, "twistd")])
+def test_init_says_what_to_run_next_in_this_shell(init, shells, named):
+    path, done = init("--ollama", "", OPENAI_API_KEY="x", PATH=str(shells))
+    assert done.stdout.endswith(f" Next: {named} -n --pidfile= lmgw --config {path}\n")
 
 
 def test_init_overwrites_nothing(init):

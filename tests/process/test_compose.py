@@ -1,6 +1,10 @@
 """The stack: what its file promises, read; no engine runs here."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,6 +26,20 @@ KNOWN = {
     "healthcheck": {"test", "interval", "timeout", "start_period", "retries"},
     "logging": {"driver", "options"},
 }
+
+
+def compose():
+    """The command of Docker Compose 2, if there is one: ``config`` needs no engine."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            done = subprocess.run([*command, "version", "--short"], capture_output=True, text=True)
+            if done.returncode == 0 and not done.stdout.startswith(("0", "1")):
+                return command
+    return None
+
+
+COMPOSE = compose()
+with_compose = pytest.mark.skipif(COMPOSE is None, reason="Docker Compose 2 is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +110,24 @@ def test_its_comment_names_the_service(stack):
     (name,) = stack["services"]
     assert f"docker compose kill -s HUP {name} " in text
     assert f"docker compose restart {name} " in text
+
+
+@with_compose
+def test_compose_takes_it_whatever_the_keys_are(tmp_path):
+    """The variable keeps Compose from reading ``.env`` for itself: docs/setup.md says when that matters."""
+    shutil.copy(STACK / "compose.yaml", tmp_path)
+    (tmp_path / ".env").write_text("A='it\"s\nB=a$b\nC=${x\n")
+    environ = {**os.environ, "COMPOSE_DISABLE_ENV_FILE": "1", "LMGW_CONFIG_DIR": str(tmp_path)}
+    command = [*COMPOSE, "config", "--format", "json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    seen = json.loads(done.stdout)
+    service = seen["services"]["lm-gateway"]
+    assert seen["name"] == "lm-gateway"
+    assert service["image"] == "lmgw:latest"
+    assert [(port.get("host_ip"), port["published"]) for port in service["ports"]] == [
+        (None, "8080"),
+        ("127.0.0.1", "8081"),
+    ]
+    assert [volume["source"] for volume in service["volumes"]] == [str(tmp_path), str(tmp_path / ".env")]
+    assert "environment" not in service

@@ -25,6 +25,15 @@ def test_every_promise_names_tests_that_exist():
     assert named <= written, named - written
 
 
+def test_the_configuration_of_the_page_on_pressure_loads_and_says_what_the_page_says(tmp_path):
+    (block,) = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "pressure.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "config.toml").write_text(block)
+    keys = {"ANTHROPIC_API_KEY": "k", "VOICE_KEY": "v", "BATCH_KEY": "b"}
+    config = load(str(tmp_path / "config.toml"), keys)
+    assert config.ready
+    assert {tier.queue_id for tier in config.tiers.values() if tier.max_concurrent} == {"card"}
+
+
 def test_the_readmes_configurations_load(tmp_path):
     blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     blocks = [block for block in blocks if "[[tiers]]" in block]  # another is for a client

@@ -27,6 +27,22 @@ def test_sighup_opens_the_traffic_log_again(start, config, folder):
     assert len(ids(path)) == 1
 
 
+def test_a_full_disk_costs_lines_and_no_request(start, config):
+    gateway = start("--config", config('traffic_log_path = "/dev/full"'))
+    for side in ("client", "admin"):
+        gateway.listening(side)
+    for _ in range(3):
+        assert gateway.ask("/v1/chat/completions", HELLO)[0] == 200
+    gateway.log.wait_for("error traffic_log_path /dev/full: No space left on device; requests go on")
+    health = gateway.ask("/admin/health", side="admin")[1]
+    assert "No space left on device; 3 lines lost since" in health["losing"]
+    assert health["losing"] in health["warnings"]
+    gateway.signal(signal.SIGHUP)
+    gateway.log.wait_for("files unchanged")
+    assert gateway.ask("/v1/chat/completions", HELLO)[0] == 200
+    assert "4 lines lost" in gateway.ask("/admin/health", side="admin")[1]["losing"]
+
+
 def test_a_path_that_cannot_be_written_is_said_at_the_start_and_shown(start, config, folder):
     gateway = start("--config", config(f'traffic_log_path = "{folder}/nowhere/traffic.jsonl"'))
     for side in ("client", "admin"):

@@ -221,9 +221,10 @@ def test_every_shell_can_read_them(shell, name):
 # --- PowerShell --------------------------------------------------------------------------------------------------
 
 
-def test_powershell_sends_the_same(server):
-    """The first line, filled in as PowerShell would; a carriage return at the end, which it adds."""
-    (template,) = re.findall(r'^\$text = "(name=.*)`n\$script"$', POWERSHELL, re.MULTILINE)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_powershell_sends_the_same(server, mark):
+    """Its lines, filled in as PowerShell would; what it adds: a carriage return at the end, a mark at the beginning."""
+    (template,) = re.findall(r'^\$text = "`n(name=.*)`n\$script"$', POWERSHELL, re.MULTILINE)
     value = "$x's #1 ü"
     parts = {"$BackendKey": "KEY", "$Directory": str(server.stack), "$Service": "lm-gateway"}
     parts["$encoded"] = base64.b64encode(value.encode()).decode()
@@ -231,9 +232,9 @@ def test_powershell_sends_the_same(server):
         template = template.replace(variable, text)
     server.holds(b"KEY=old\n")
     environ = {"PATH": server.path, "LOG": str(server.log)}
-    sent = f"{template}\n{REMOTE}\r\n".encode()
+    sent = f"{mark}\n{template}\n{REMOTE}\r\n".encode()
     done = subprocess.run([server.shell, "-s"], input=sent, env=environ, capture_output=True)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, bool(done.stderr)) == (0, bool(mark))
     assert server.file.read_bytes() == f"KEY={value}\n".encode()
 
 
@@ -243,8 +244,9 @@ def test_both_ask_the_server_for_the_same():
 
 
 def test_what_is_sent_is_ascii():
-    """PowerShell's pipe may have any encoding."""
+    """PowerShell's pipe may have any encoding, and Windows PowerShell reads its own files in the system's."""
     assert REMOTE.isascii()
+    assert POWERSHELL.isascii()
 
 
 def test_powershell_checks_what_the_shell_checks():

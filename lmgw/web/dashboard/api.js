@@ -38,6 +38,10 @@ export function refusal(response, answer) {
 
 let pending = null;
 
+// A second Escape closes a dialog whatever anybody says to it: it comes back until the token is right.
+byId("login").addEventListener("cancel", (event) => event.preventDefault());
+byId("login").addEventListener("close", () => pending && byId("login").showModal());
+
 /** Show the token prompt until a token is right; everyone who waits goes on together. */
 export function login() {
   pending ??= new Promise((resolve) => {
@@ -51,8 +55,8 @@ export function login() {
       if (response?.ok) {
         token.value = "";
         form.removeEventListener("submit", submit);
-        dialog.close();
         pending = null;
+        dialog.close();
         resolve();
         return;
       }
@@ -60,7 +64,6 @@ export function login() {
       token.select();
     };
     form.addEventListener("submit", submit);
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
     if (!dialog.open) dialog.showModal();
     token.focus();
   });

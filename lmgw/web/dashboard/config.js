@@ -5,16 +5,16 @@ import { byId, el, toast } from "./dom.js";
 import * as format from "./format.js";
 
 /** Draw the view; `reloaded` is called after a reload, whatever came of it. */
-export function config(health, settings, reloaded) {
+export function config(store, reloaded) {
+  const { health, config: settings } = store;
+  const everything = byId("config").querySelector("details")?.open;
   byId("config").replaceChildren(
     el("div", { class: "config-head" }, el("h2", {}, "Configuration"),
-      el("p", { class: "hint" }, `${health.config?.path ?? settings.path ?? "no file"} · ${health.config?.hash ?? settings.fingerprint}`),
+      el("p", { class: "hint" }, `${settings.path ?? "no file"} · ${settings.fingerprint}`),
       el("button", { type: "button", id: "reload", class: "primary", onclick: (event) => reload(event.currentTarget, reloaded) }, "Reload")),
     el("div", { id: "reload-result", role: "status" }, last(health)),
     el("div", { class: "cards" }, missing(health, settings), warnings(health)),
-    el("h3", {}, "Backends"), table(["Name", "Provider", "Address", "Key"], settings.backends.map((backend) => [
-      backend.name, backend.provider, backend.base_url || "–",
-      backend.api_key_env ? chip(backend.has_api_key, backend.api_key_env) : "no key needed"])),
+    el("h3", {}, "Backends"), el("div", { id: "backend-rows", class: "scroll" }),
     el("h3", {}, "Tiers"), table(["Name", "Backend", "Model", "Context", "At once", "Failover", "$/M in", "$/M out"], settings.tiers.map((tier) => [
       tier.name, tier.backend, tier.model, format.count(tier.max_context_tokens), tier.max_concurrent || "–",
       tier.failover.join(", ") || "–", tier.input_price ?? "–", tier.output_price ?? "–"]), [3, 4, 6, 7]),
@@ -22,13 +22,28 @@ export function config(health, settings, reloaded) {
       name, profile.mode, profile.classifier ?? "–", profile.reply_message ?? "–"])),
     el("h3", {}, "Clients"), settings.clients.length
       ? table(["Name", "Key", "Profile"], settings.clients.map((client) => [
-        client.name, chip(client.has_key, client.key_env ?? "sha256"), client.profile ?? "–"]))
+        client.name, chip(client.has_key, `${client.key_env ?? "sha256"} is ${client.has_key ? "set" : "missing"}`), client.profile ?? "–"]))
       : el("p", { class: "empty" }, settings.auth_required ? "No clients." : "Everybody may ask: no clients are configured."),
-    el("details", {}, el("summary", {}, "Everything, as JSON"), el("pre", { tabindex: "0" }, JSON.stringify(settings, null, 2))));
+    el("details", { open: everything }, el("summary", {}, "Everything, as JSON"), el("pre", { tabindex: "0" }, JSON.stringify(settings, null, 2))));
+  backendRows(store);
 }
 
-function chip(set, name) {
-  return el("span", { class: `chip ${set ? "ok" : "bad"}` }, name, set ? " is set" : " is missing");
+/** Draw the backends: their keys, and what came of asking each for what costs nothing. */
+export function backendRows(store) {
+  const probed = new Map(store.backends.map((each) => [each.name, each]));
+  byId("backend-rows").replaceChildren(...table(["Name", "Provider", "Address", "Key", "Circuit", "Connections", "Asked just now"],
+    store.config.backends.map((backend) => {
+      const found = probed.get(backend.name);
+      return [backend.name, backend.provider, backend.base_url || "–",
+        backend.api_key_env ? chip(backend.has_api_key, `${backend.api_key_env} is ${backend.has_api_key ? "set" : "missing"}`) : "no key needed",
+        found ? chip(found.circuit.state === "closed", found.circuit.state) : "–",
+        found?.connections ? `${found.connections.open} open, ${found.connections.idle} idle` : "–",
+        found ? el("span", {}, chip(found.ok, found.ok ? "well" : "not well"), ` ${found.words}${found.latency_ms >= 0.1 ? `, ${format.ms(found.latency_ms)}` : ""}`) : "…"];
+    })).childNodes);
+}
+
+function chip(well, words) {
+  return el("span", { class: `chip ${well ? "ok" : "bad"}` }, words);
 }
 
 /** `numbers` are the columns that hold figures. */

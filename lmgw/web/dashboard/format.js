@@ -24,7 +24,7 @@ export function ms(value) {
 
 /** Seconds as 1.8 s, 42 s, 2 min 5 s, 3 h 12 min, 4 d 3 h. */
 export function seconds(value) {
-  if (value < 10) return `${value.toFixed(1)} s`;
+  if (value < 10) return `${Number.isInteger(value) ? value : value.toFixed(1)} s`;
   if (value < 60) return `${Math.floor(value)} s`;
   if (value < 3600) return parts(value, 60, "min", "s");
   return value < 86400 ? parts(value / 60, 60, "h", "min") : parts(value / 3600, 24, "d", "h");
@@ -57,11 +57,12 @@ export function clock(epoch, withSeconds = true) {
   return `${two(date.getHours())}:${two(date.getMinutes())}${withSeconds ? `:${two(date.getSeconds())}` : ""}`;
 }
 
-/** 14:02 today, 21 Nov 14:02 before. */
-export function moment(epoch) {
+/** 14:02 today, Nov 21 14:02 before. */
+export function moment(epoch, withSeconds = false) {
   const date = new Date(epoch * 1000);
   const day = date.toLocaleDateString("en", { day: "numeric", month: "short" });
-  return date.toDateString() === new Date().toDateString() ? clock(epoch, false) : `${day} ${clock(epoch, false)}`;
+  const time = clock(epoch, withSeconds);
+  return date.toDateString() === new Date().toDateString() ? time : `${day} ${time}`;
 }
 
 /** 1 request, 2 requests */

@@ -2,6 +2,7 @@
 
 import { el, say, svg } from "./dom.js";
 import * as format from "./format.js";
+import { median } from "./verdict.js";
 
 const WIDTH = 320, HEIGHT = 84, SLOT_S = 10;
 const FAULTS = ["gateway", "provider", "policy", "caller"];
@@ -52,6 +53,7 @@ export class Plots {
       return this.until - this.span * (1 - share);
     };
     drawing.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
       from = at(event);
       drawing.setPointerCapture(event.pointerId);
     });
@@ -61,7 +63,12 @@ export class Plots {
       this.point(hover, plot, time);
     });
     drawing.addEventListener("pointerleave", () => hover.classList.remove("shown"));
+    drawing.addEventListener("pointercancel", () => { // a finger that scrolls
+      if (from !== null) this.select(null, true);
+      from = null;
+    });
     drawing.addEventListener("pointerup", (event) => {
+      if (from === null) return;
       const time = at(event), wide = Math.abs(time - from) > this.span / 100;
       this.select(wide ? [Math.min(from, time), Math.max(from, time)] : null, true);
       from = null;
@@ -95,9 +102,9 @@ export class Plots {
     hover.classList.add("shown");
   }
 
-  /** Take new figures: slots by time, marks `{at, kind, text}`. */
-  show(slots, marks, now, span) {
-    Object.assign(this, { slots, marks, span, until: now });
+  /** Take new figures: slots by time, marks `{at, kind, text}`; before `started` there was nothing to count. */
+  show(slots, marks, now, span, started) {
+    Object.assign(this, { slots, marks, span, started, until: now });
     this.redraw();
   }
 
@@ -114,10 +121,13 @@ export class Plots {
     const top = Math.max(plot.floor, ...series.flatMap((each) => each.values).filter((v) => v !== null)) * 1.12;
     const y = (v) => HEIGHT - (v / top) * HEIGHT;
     const parts = [0.25, 0.5, 0.75].map((share) => svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT * share, y2: HEIGHT * share }));
-    for (const { line, values } of series) {
-      const filled = line.fill || plot.stack;
+    for (const { line, values, base } of series) {
       const points = path(seen, values, line.gap, x, y, since, this.until);
-      if (filled) parts.push(svg("path", { class: `area ${line.name}`, d: area(points) }));
+      if (plot.stack) {
+        parts.push(svg("path", { class: `area ${line.name}`, d: band(points, path(seen, base, line.gap, x, y, since, this.until)) }));
+        continue;
+      }
+      if (line.fill) parts.push(svg("path", { class: `area ${line.name}`, d: area(points) }));
       parts.push(svg("path", { class: `line ${line.name}`, d: points.map((run) => "M" + run.map((p) => p.join(",")).join("L")).join("") }));
     }
     for (const mark of this.marks) {
@@ -140,7 +150,7 @@ export class Plots {
 
   /** The newest figures: of the last minute, or of the selection. */
   latest(plot, seen) {
-    const [from, to] = this.range ?? [this.until - 60, this.until];
+    const [from, to] = this.range ?? [Math.max(this.until - 60, Math.min(this.started, this.until - SLOT_S)), this.until];
     const slots = seen.filter((slot) => slot.at + SLOT_S > from && slot.at < to);
     const requests = slots.reduce((total, slot) => total + slot.requests, 0);
     if (plot.key === "rate") return plot.unit(requests / Math.max(to - from, SLOT_S));
@@ -148,19 +158,18 @@ export class Plots {
     if (plot.key === "cost") return plot.unit((slots.reduce((total, slot) => total + slot.cost_usd, 0) * 3600) / Math.max(to - from, SLOT_S));
     const known = slots.filter((slot) => slot.ttft_p50_ms !== null);
     if (!known.length) return "–";
-    const last = known[known.length - 1];
-    return `${format.ms(last.ttft_p50_ms)} / ${format.ms(Math.max(...known.map((slot) => slot.ttft_p95_ms)))}`;
+    return `${format.ms(median(known.map((slot) => slot.ttft_p50_ms)))} / ${format.ms(Math.max(...known.map((slot) => slot.ttft_p95_ms)))}`;
   }
 }
 
-/** Each line on the shoulders of those before it; the largest is drawn first. */
+/** Each line on the shoulders of those before it: what lies between `base` and `values` is its own. */
 function stacked(plot, seen) {
-  let base = seen.map(() => 0);
-  const layers = plot.lines.map((line) => {
-    base = seen.map((slot, i) => base[i] + line.of(slot));
-    return { line, values: base };
+  let values = seen.map(() => 0);
+  return plot.lines.map((line) => {
+    const base = values;
+    values = seen.map((slot, i) => base[i] + line.of(slot));
+    return { line, values, base };
   });
-  return layers.reverse();
 }
 
 /** Runs of points; where slots are missing nothing ended: a line falls to `gap`, or breaks where that is null. */
@@ -185,4 +194,9 @@ function path(seen, values, gap, x, y, since, until) {
 
 function area(runs) {
   return runs.map((run) => `M${run[0][0]},${HEIGHT}L${run.map((p) => p.join(",")).join("L")}L${run[run.length - 1][0]},${HEIGHT}Z`).join("");
+}
+
+/** What lies between two lines of the same slots. */
+function band(upper, lower) {
+  return upper.map((run, i) => `M${run.map((p) => p.join(",")).join("L")}L${[...lower[i]].reverse().map((p) => p.join(",")).join("L")}Z`).join("");
 }

@@ -3,14 +3,25 @@
 /** Finished requests that are kept; at 1,000 a second that is five seconds, and the history has the rest. */
 const KEPT = 5000;
 
+/** When a request ended, in seconds since the epoch. */
+export const ended = (entry) => entry.timestamp + entry.latency_ms / 1000;
+
+/** Callers may choose ids, and use them twice. */
+const key = (entry) => `${entry.timestamp} ${entry.id}`;
+
 export class Store {
   constructor() {
     this.entries = []; // oldest first
-    this.ids = new Set();
+    this.keys = new Set();
+    this.missed = 0; // entries that came too fast to be told
+    this.until = Infinity; // where the list is held: nothing that ended later is shown
+    this.ahead = 0; // seconds that the gateway's clock is ahead of the browser's
     this.running = new Map();
     this.runningCount = 0;
+    this.runningAt = {}; // how many, by tier
     this.openCircuits = [];
     this.slots = new Map(); // of the history, by time
+    this.counted = false; // whether the history has come
     this.marks = [];
     this.health = null;
     this.config = null;
@@ -21,34 +32,50 @@ export class Store {
     this.filter = { outcome: "all", text: "", tier: null, client: null, range: null };
   }
 
+  /** Seconds since the epoch, by the gateway's clock. */
+  now() {
+    return Date.now() / 1000 + this.ahead;
+  }
+
+  /** Take how the gateway stands, and set the clock by its own. */
+  stands(health) {
+    this.health = health;
+    const ahead = health.now - Date.now() / 1000;
+    if (Math.abs(ahead - this.ahead) > 0.5) this.ahead = ahead;
+  }
+
   /** Take entries, oldest first; those that are here already are left out. */
   finished(entries) {
     for (const entry of entries) {
       if (this.running.delete(entry.id)) this.runningCount -= 1;
-      if (this.ids.has(entry.id)) continue;
-      this.ids.add(entry.id);
+      if (this.keys.has(key(entry))) continue;
+      this.keys.add(key(entry));
       this.entries.push(entry);
     }
     if (this.entries.length > KEPT * 1.2)
-      for (const entry of this.entries.splice(0, this.entries.length - KEPT)) this.ids.delete(entry.id);
+      for (const entry of this.entries.splice(0, this.entries.length - KEPT)) this.keys.delete(key(entry));
   }
 
   /** Take a snapshot of what runs: all of it, or the oldest of it. */
-  runs({ count, requests, queues, circuits }, now) {
-    Object.assign(this, { queues, openCircuits: circuits, runningCount: count });
+  runs({ count, tiers, requests, queues, circuits }) {
+    const now = this.now();
+    Object.assign(this, { queues, openCircuits: circuits, runningCount: count, runningAt: tiers });
     this.running = new Map(requests.map((each) => [each.id, { ...each, since: now - each.age_ms / 1000 }]));
   }
 
   /** Put entries that were fetched behind what came live in their place. */
   order() {
-    this.entries.sort((a, b) => a.timestamp + a.latency_ms / 1000 - b.timestamp - b.latency_ms / 1000);
+    this.entries.sort((a, b) => ended(a) - ended(b));
   }
 
-  history({ points, marks }, now) {
+  history({ points, marks }) {
+    const oldest = this.now() - 3700;
+    this.counted = true;
     for (const point of points) this.slots.set(point.at, point);
-    for (const mark of marks) if (!this.marks.some((each) => each.at === mark.at)) this.marks.push(mark);
-    this.marks = this.marks.filter((mark) => mark.at > now - 3700);
-    for (const at of this.slots.keys()) if (at < now - 3700) this.slots.delete(at);
+    for (const mark of marks)
+      if (!this.marks.some((each) => each.at === mark.at && each.text === mark.text)) this.marks.push(mark);
+    this.marks = this.marks.filter((mark) => mark.at > oldest);
+    for (const at of this.slots.keys()) if (at < oldest) this.slots.delete(at);
   }
 
   get slotsInOrder() {
@@ -62,20 +89,18 @@ export class Store {
   }
 
   find(id) {
-    return this.ids.has(id) ? this.entries.findLast((entry) => entry.id === id) : null;
+    return this.entries.findLast((entry) => entry.id === id) ?? null;
   }
 
-  /** Entries that the filters let through, newest first; `limit` of them at most are looked for. */
-  filtered(limit) {
-    const found = [];
-    for (let i = this.entries.length - 1; i >= 0 && found.length < limit; i--)
-      if (this.admits(this.entries[i])) found.push(this.entries[i]);
-    return found;
+  /** Entries that the filters let through, newest first. */
+  filtered() {
+    return this.entries.filter((entry) => this.admits(entry)).reverse();
   }
 
   admits(entry) {
     const { outcome, text, tier, client, range } = this.filter;
-    if (range && (entry.timestamp + entry.latency_ms / 1000 < range[0] || entry.timestamp > range[1])) return false;
+    if (ended(entry) > this.until) return false;
+    if (range && (ended(entry) < range[0] || entry.timestamp > range[1])) return false;
     if (tier !== null && entry.tier !== tier) return false;
     if (client !== null && entry.client !== client) return false;
     if (outcome === "failed" ? entry.success : outcome !== "all" && entry.fault !== outcome) return false;

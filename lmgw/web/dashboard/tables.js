@@ -2,6 +2,7 @@
 
 import { byId, el, say } from "./dom.js";
 import * as format from "./format.js";
+import { ended } from "./store.js";
 
 /** Rows on the page at most; the store keeps more. */
 const ROWS = 100;
@@ -14,7 +15,7 @@ export class Inflight {
 
   show(running, total, now) {
     const body = byId("inflight-rows");
-    const shown = running.slice(0, ROWS);
+    const shown = running.slice(0, ROWS); // the oldest
     const ids = new Set(shown.map((each) => each.id));
     for (const [id, row] of this.rows) {
       if (ids.has(id)) continue;
@@ -30,7 +31,7 @@ export class Inflight {
       }
       this.update(row, each, now);
     }
-    say(byId("inflight-count"), total ? format.count(total) : "");
+    say(byId("inflight-count"), total > ROWS ? `oldest ${ROWS} of ${format.count(total)}` : total ? format.count(total) : "");
     byId("inflight-empty").hidden = running.length > 0;
     body.parentNode.hidden = running.length === 0;
   }
@@ -69,8 +70,12 @@ function happened(entry) {
 function finishedRow(entry) {
   const outcome = entry.end_reason === "client_gone" ? "gone" : entry.success ? "ok" : entry.fault ?? "gateway";
   const tokens = entry.tokens.input + entry.tokens.cache_read + entry.tokens.cache_write;
-  return el("tr", { class: outcome },
-    el("td", { class: "time" }, el("a", { href: `#/request/${encodeURIComponent(entry.id)}`, title: entry.id }, format.clock(entry.timestamp + entry.latency_ms / 1000))),
+  const href = `#/request/${encodeURIComponent(entry.id)}`;
+  const open = (event) => {
+    if (!event.target.closest("a") && getSelection().isCollapsed) location.hash = href;
+  };
+  return el("tr", { class: outcome, onclick: open },
+    el("td", { class: "time" }, el("a", { href, title: entry.id }, format.clock(ended(entry)))),
     el("td", {}, el("span", { class: `status ${outcome}` }, String(entry.status || "–"))),
     el("td", {}, entry.client || "–"),
     el("td", { class: "route", title: `${entry.requested_model ?? ""} → ${entry.model}` }, route(entry)),
@@ -88,8 +93,8 @@ export class Finished {
     this.shown = new Map();
   }
 
-  /** `entries` are newest first, and already filtered. */
-  show(entries, words) {
+  /** `entries` are newest first, and already filtered; `missed` is how many came too fast to be told. */
+  show(entries, missed, words) {
     const wanted = entries.slice(0, ROWS), rows = new Map(), body = byId("finished-rows");
     for (const entry of wanted) rows.set(entry, this.shown.get(entry) ?? finishedRow(entry));
     for (const [entry, row] of this.shown) if (!rows.has(entry)) row.remove();
@@ -99,7 +104,8 @@ export class Finished {
       else body.insertBefore(row, before);
     }
     this.shown = rows;
-    say(byId("finished-count"), entries.length > ROWS ? `newest ${ROWS} of ${format.count(entries.length)}` : entries.length ? format.count(entries.length) : "");
+    const shown = entries.length > ROWS ? `newest ${ROWS} of ${format.count(entries.length)}` : entries.length ? format.count(entries.length) : "";
+    say(byId("finished-count"), [shown, missed && `${format.count(missed)} more came too fast to be listed`].filter(Boolean).join(" · "));
     byId("finished-empty").hidden = entries.length > 0;
     byId("finished-empty").textContent = words;
     body.parentNode.hidden = entries.length === 0;

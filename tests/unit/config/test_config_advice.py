@@ -12,6 +12,8 @@ name = "local:fast"
 backend = "one"
 model = "small"
 """
+OTHER = TIER.partition("[[tiers]]")[2].replace("local:fast", "local:big").join(("[[tiers]]", ""))
+UP_TO_ONE = '[profiles.default]\nclassifier = "local:fast"\nmax_auto_tier = "local:fast"\n'
 KEYED = TIER.replace('"http://localhost:9"', '"https://h"\napi_key_env = "KEY"')
 CLIENT = '[[clients]]\nkey_env = "A"\nprofile = "default"\n'
 ENVIRON = {"KEY": "k", "A": "a"}
@@ -49,6 +51,11 @@ ADVICE = {
     ],
     TIER + '[gateway]\npublic_profile = "default"': ["gateway.public_profile: has no effect without [[clients]]"],
     TIER + '[gateway]\npublic_profile = "default"\n' + CLIENT: [],
+    TIER + OTHER + '[gateway]\npublic_profile = "default"\n' + CLIENT: [
+        "gateway.public_profile: whoever has no key may name every tier: write max_auto_tier in profiles.default to "
+        "say up to which"
+    ],
+    TIER + OTHER + '[gateway]\npublic_profile = "default"\n' + CLIENT + UP_TO_ONE: [],
     TIER + '[gateway]\nidentity_header = "X-User"': [
         "gateway.identity_header: nobody is believed, for there are no trusted_proxies"
     ],

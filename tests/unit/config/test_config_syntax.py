@@ -93,12 +93,12 @@ def test_what_a_broken_file_should_have_held_is_not_missed_everywhere(files) -> 
 
 def test_a_missing_file_says_how_to_name_one(files) -> None:
     (problem,) = files.problems()
-    assert problem.startswith("config.toml: no such file: name it by --config or $LMG_CONFIG")
+    assert problem.startswith(f"{files.path}: no such file: name it by --config or $LMG_CONFIG")
 
 
 def test_a_directory_in_place_of_a_file_is_told(files) -> None:
     os.mkdir(files.path)
-    assert files.problems() == ("config.toml: a directory: name the file in it",)
+    assert files.problems() == (f"{files.path}: a directory: name the file in it",)
 
 
 def test_a_file_in_place_of_a_directory_is_told(files) -> None:

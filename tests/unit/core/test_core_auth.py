@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from lmgw.config.snapshot import Client, Config, Gateway
+from lmgw.config.snapshot import Client, Config, Gateway, Profile
 from lmgw.core.auth import Doorman
 from lmgw.errors import Unauthorized
 
@@ -19,7 +19,9 @@ LOST = Client(name="lost", profile="team", key_env="LOST_KEY", key_sha256=None)
 
 
 def doorman(*clients: Client, public: str | None = None) -> Doorman:
-    return Doorman(Config(clients=clients, auth_required=bool(clients), gateway=Gateway(public_profile=public)))
+    guests = Profile("guests", ladder=("local:fast", "local:deep"))
+    gateway = Gateway(public_profile=public)
+    return Doorman(Config(clients=clients, auth_required=bool(clients), gateway=gateway, profiles={"guests": guests}))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,13 @@ def test_clients_present_means_auth_is_on_even_if_none_of_them_resolves():
 def test_a_public_profile_takes_strangers_who_may_name_no_profile(authorization):
     identity = doorman(ALICE, public="guests").identify(authorization, None)
     assert (identity.profile, identity.may_name, identity.authenticated) == ("guests", frozenset(), False)
+
+
+def test_strangers_may_name_the_tiers_of_the_public_profiles_ladder_and_be_led_to_others():
+    identity = doorman(ALICE, public="guests").identify(None, None)
+    tiers = ("local:fast", "local:deep", "cloud:big")
+    assert [identity.may_ask_for(tier) for tier in tiers] == [True, True, False]
+    assert all(identity.may_use(tier) for tier in tiers)
 
 
 def test_a_client_may_name_its_own_profile_and_those_it_lists():

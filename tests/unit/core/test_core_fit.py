@@ -54,6 +54,23 @@ def test_an_image_counts_1500_tokens_never_its_bytes() -> None:
     assert not size.fits(_window(3000))
 
 
+def test_a_conversation_with_parts_of_unknown_kinds_is_read_as_well_as_it_can_be() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA"}}
+    messages = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": [{"type": "text", "text": "what"}, sound, {"type": "text", "text": "is it?"}]},
+        {"role": "assistant", "content": "a bell"},
+        {"role": "tool", "content": "42"},
+        "nonsense",
+        {"role": "user", "content": None},
+    ]
+    prompt = Prompt.roughly(messages, [{"type": "mystery"}])
+    assert prompt.turns == (("user", "what\nis it?"), ("assistant", "a bell"))
+    assert prompt.texts == ('[{"type":"mystery"}]', "be brief", "what", "is it?", "a bell", "42")
+    assert (prompt.tool_result, prompt.messages, prompt.images) == (True, 5, 1)
+    assert Prompt.roughly("nonsense") == Prompt()
+
+
 def test_images_too_many_for_the_window_need_no_counting() -> None:
     size = _size(100, Prompt(texts=("x" * 9000,), images=3), images=True)
     assert not size.fits(_window(4900))

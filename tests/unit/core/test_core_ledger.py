@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lmgw.core.ledger import Account, Ledger
-from lmgw.core.record import Discarded, Entry
+from lmgw.core.record import Entry, Spent
 from lmgw.core.usage import Tokens
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -57,6 +57,15 @@ def test_the_most_expensive_comes_first():
     assert [row["client"] for row in books.spend(NOON)["today"]] == ["dear", "cheap"]
 
 
+def test_looking_often_changes_no_figure():
+    books = ledger()
+    for minute in range(3):
+        books.add(entry(), NOON + 60 * minute)
+        for _ in range(2):
+            assert row(books.spend(NOON + 60 * minute)["last_hour"])["requests"] == minute + 1
+    assert books.spend(NOON + 62 * 60)["last_hour"] == []
+
+
 def test_an_hour_later_it_counts_for_the_day_only():
     books = ledger()
     books.add(entry(), NOON)
@@ -85,12 +94,21 @@ def test_what_was_used_before_midnight_is_not_todays():
 
 def test_an_answer_that_was_not_used_is_its_own_tiers_spending():
     books = ledger()
-    waste = Discarded("small", "up", Tokens(100, 50), 0.2)
+    waste = Spent("small", "up", Tokens(100, 50), 0.2)
     books.add(entry(cost_usd=0.7, discarded=(waste,)), NOON)
     rows = books.spend(NOON)["today"]
     assert row(rows)["cost_usd"] == pytest.approx(0.5)
     small = row(rows, tier="small")
     assert (small["requests"], small["input"], small["output"], small["cost_usd"]) == (0, 100, 50, 0.2)
+
+
+def test_what_a_classifier_said_is_its_own_tiers_spending():
+    books = ledger()
+    books.add(entry(cost_usd=0.51, classifying=(Spent("label", "up", Tokens(90, 1), 0.01),)), NOON)
+    rows = books.spend(NOON)["today"]
+    assert row(rows)["cost_usd"] == pytest.approx(0.5)
+    label = row(rows, tier="label")
+    assert (label["requests"], label["input"], label["output"], label["cost_usd"]) == (0, 90, 1, 0.01)
 
 
 def test_nobody_pays_for_who_does_not_ask():

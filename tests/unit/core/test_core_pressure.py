@@ -1,23 +1,32 @@
 """Overload told from a burst: first step by step, then in a model of an event loop, a second at a time."""
 
 import heapq
+import itertools
+import math
 import random
 from dataclasses import dataclass, field
 
 import pytest
 
-from lmgw.core.pressure import LATEST_S, LONG_TURN_S, STANDING_S, Pressure
+from lmgw.core.pressure import BURST_S, LATEST_S, Pressure
 
-LONG = LONG_TURN_S * 1.1
-SHORT = LONG_TURN_S / 10
+LONG = LATEST_S * 1.1
+SHORT = LATEST_S / 10
 
 
 def turns(pressure: Pressure, now: float, lasting: float, seconds: float) -> float:
     """Let turns of one length go by; returns the time at which the last one began."""
-    for _ in range(round(seconds / lasting)):
+    for _ in range(math.ceil(seconds / lasting)):
         now += lasting
         pressure.turned(now)
     return now
+
+
+def overloaded() -> tuple[Pressure, float]:
+    """A queue that has stood for long enough, and the time at which the last long turn began."""
+    pressure = Pressure()
+    pressure.woke(0.0)
+    return pressure, turns(pressure, 0.0, LONG, BURST_S + LONG)
 
 
 def test_whoever_comes_into_a_quiet_loop_is_let_in():
@@ -32,43 +41,51 @@ def test_one_turn_of_any_length_is_a_burst():
     assert pressure.turned(30.0)
     assert pressure.admits(30.0)
     assert not pressure.turned(30.0 + SHORT)
-    assert not pressure.overloaded(99.0)
+    assert pressure.admits(99.0)
 
 
 def test_where_turns_stay_long_those_that_have_waited_too_long_are_turned_away():
+    pressure, now = overloaded()
+    assert pressure.admits(now - LONG + LATEST_S - 0.001), "it has come since the last turn began, a moment ago"
+    assert not pressure.admits(now - LONG + LATEST_S + 0.001)
+
+
+def patience(seconds: float) -> float:
+    """How long a request may have waited where turns have been long for this time."""
     pressure = Pressure()
     pressure.woke(0.0)
-    now = turns(pressure, 0.0, LONG, STANDING_S + 3 * LONG)
-    assert pressure.overloaded(now)
-    assert pressure.admits(now - LONG + LATEST_S), "it has come since the last turn began, a moment ago"
-    assert not pressure.admits(now - LONG + LATEST_S + 0.001)
+    now = turns(pressure, 0.0, LONG, LONG + seconds)
+    return LONG + next(ms for ms in itertools.count() if not pressure.admits(now + ms / 1000)) / 1000
+
+
+def test_the_longer_turns_stay_long_the_less_may_a_request_have_waited():
+    allowed = [patience(share * BURST_S) for share in (0.1, 0.2, 0.4, 0.8)]
+    assert allowed == sorted(allowed, reverse=True)
+    assert allowed[0] > 3 * LATEST_S
+    assert allowed[-1] < 1.3 * LATEST_S
 
 
 def test_one_short_turn_ends_the_count():
     pressure = Pressure()
     pressure.woke(0.0)
     for _ in range(3):
-        now = turns(pressure, 0.0, LONG, STANDING_S / 2)
+        now = turns(pressure, 0.0, LONG, BURST_S / 2)
         now = turns(pressure, now, SHORT, SHORT)
     assert pressure.admits(now + 1)
 
 
 def test_once_requests_are_turned_away_short_turns_alone_do_not_end_it():
     """They are short because of that; it ends when nobody had to be turned away for a while."""
-    pressure = Pressure()
-    pressure.woke(0.0)
-    now = turns(pressure, 0.0, LONG, STANDING_S + 3 * LONG)
+    pressure, now = overloaded()
     assert not pressure.admits(now + LATEST_S)
-    now = turns(pressure, now + LATEST_S, SHORT, STANDING_S / 2)
-    assert pressure.overloaded(now)
-    now = turns(pressure, now, SHORT, STANDING_S)
-    assert not pressure.overloaded(now)
+    now = turns(pressure, now + LATEST_S, SHORT, BURST_S / 2)
+    assert not pressure.admits(now + LATEST_S)
+    now = turns(pressure, now + LATEST_S, SHORT, BURST_S)
+    assert pressure.admits(now + LATEST_S)
 
 
-def test_a_loop_that_came_to_rest_begins_anew():
-    pressure = Pressure()
-    pressure.woke(0.0)
-    now = turns(pressure, 0.0, LONG, STANDING_S * 2)
+def test_a_loop_that_came_to_rest_before_anybody_was_turned_away_begins_anew():
+    pressure, now = overloaded()
     pressure.woke(now + 1)
     assert pressure.admits(now + 1 + LATEST_S + 0.001)
 
@@ -143,7 +160,7 @@ def poisson(rate: float, seconds: float) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("scale", [1.0, 2.0], ids=["this machine", "one half as fast"])
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.0], ids=["a faster machine", "this machine", "one half as fast"])
 def test_at_three_times_capacity_those_let_in_wait_less_than_five_times_as_long_as_at_capacity(scale):
     full, triple = Loop(scale), Loop(scale)
     full.run([], closed=64, until=10)
@@ -154,9 +171,22 @@ def test_at_three_times_capacity_those_let_in_wait_less_than_five_times_as_long_
     assert len(triple.latencies) > 0.6 * 20 * triple.capacity
 
 
+def test_while_an_overload_begins_nobody_waits_for_long():
+    loop = Loop()
+    loop.run(poisson(3 * loop.capacity, 5))
+    assert loop.shed > 0
+    assert max(latency for _, latency in loop.latencies) < BURST_S
+
+
 def test_nobody_is_turned_away_as_long_as_the_machine_carries_it():
     loop = Loop()
     loop.run(poisson(0.95 * loop.capacity, 20))
+    assert loop.shed == 0
+
+
+def test_two_hundred_that_ask_again_as_soon_as_they_are_answered_are_carried():
+    loop = Loop()
+    loop.run([], closed=200, until=10)
     assert loop.shed == 0
 
 
@@ -164,6 +194,14 @@ def test_nobody_is_turned_away_as_long_as_the_machine_carries_it():
 def test_nobody_of_a_burst_is_turned_away(many):
     loop = Loop()
     loop.run([1.0] * many)
+    assert loop.shed == 0
+
+
+@pytest.mark.parametrize("many", [300, 1000])
+def test_nobody_of_a_crowd_that_comes_in_as_fast_as_it_can_is_turned_away(many):
+    """They come for a fifth of a second, at twice the rate that is carried."""
+    loop = Loop()
+    loop.run([1 + n / (2 * loop.capacity) for n in range(many)])
     assert loop.shed == 0
 
 

@@ -59,6 +59,8 @@ def test_the_newest_of_an_id_is_found_with_its_body():
         ({"status": "404"}, "c"),
         ({"fault": "caller"}, "c"),
         ({"since": 20.0}, "bc"),
+        ({"until": 20.0}, "ab"),
+        ({"since": 15.0, "until": 25.0}, "b"),
         ({"since": 20.0, "tier": "local:fast"}, "c"),
         ({"id": "a"}, "a"),
         ({"backend": "nobody"}, ""),

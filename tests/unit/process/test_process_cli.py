@@ -67,7 +67,12 @@ def test_the_version_is_the_packages(command, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["dance"], ["check", "--what"], ["healthcheck", "--timeout", "x"], ["healthcheck", "-u", "file:///"]],
+    [
+        *([], ["dance"], ["check", "--what"], ["check", "word"], ["hash-key", "sk-secret"], ["init", "--ollama", "x"]),
+        *(["healthcheck", "--timeout", value] for value in ("x", "0", "-1", "nan", "inf")),
+        *(["healthcheck", "-u", url] for url in ("file:///", "x", "http://", "http://h:99999", "http://a b")),
+        *(["traffic", "--limit", value] for value in ("x", "0", "-5", "1.5", "²")),
+    ],
 )
 def test_a_wrong_command_line_is_exit_code_2_in_one_line(arguments, capsys):
     assert main(arguments) == 2
@@ -75,6 +80,7 @@ def test_a_wrong_command_line_is_exit_code_2_in_one_line(arguments, capsys):
     assert shown.out == ""
     assert shown.err.startswith("lmgw: ")
     assert shown.err.count("\n") == 1
+    assert "secret" not in shown.err
 
 
 def test_check_says_what_a_good_configuration_has(config, capsys):
@@ -129,10 +135,16 @@ def test_healthcheck_is_not_well_when_the_answer_is_not(server, path, capsys):
 
 def test_healthcheck_says_when_nobody_listens(capsys):
     assert main(["healthcheck", "--url", "http://127.0.0.1:1/healthz"]) == 1
-    assert capsys.readouterr().err == "http://127.0.0.1:1/healthz: Connection refused\n"
+    assert capsys.readouterr().err == "http://127.0.0.1:1/healthz: connection refused: no gateway listens there\n"
 
 
 def test_healthcheck_asks_for_the_url_of_an_endpoint(config, capsys):
     config(GOOD + '[gateway]\nclient_endpoint = "unix:/run/l.sock"\n')
     assert main(["healthcheck"]) == 2
     assert "--url" in capsys.readouterr().err
+
+
+def test_a_broken_configuration_is_named_where_the_gateway_is_looked_for_elsewhere(config, capsys):
+    path = config("[gateway\n")
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err.startswith(f"{path} does not load (lmgw check says why): ")
