@@ -113,7 +113,10 @@ def measure() -> Iterator[tuple[str, float]]:
     lane = made.current.lanes["fast"]
     yield "the entry alone", cost_us(lambda: entry_of(task, clock.seconds(), clock.seconds()))
     yield "the watch over backends", cost_us(lambda: made.watch.succeeded(lane))
-    yield "entry, rings, totals, sums, plots, metrics", cost_us(lambda: made.books.finished(task, clock.seconds()))
+    yield (
+        "entry, rings, totals, sums, plots, metrics",
+        cost_us(lambda: made.books.finished(task, clock.seconds(), clock.seconds())),
+    )
     with null_log("text") as text, null_log("json") as structured, tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "traffic.jsonl")
         for name, write_line, listens in (
@@ -137,7 +140,7 @@ class Ticking:
         self._count = 0
 
     def __call__(self) -> None:
-        self._made.books.finished(self._task, self._clock.seconds())
+        self._made.books.finished(self._task, self._clock.seconds(), self._clock.seconds())
         self._count += 1
         if self._count % A_TICK == 0:
             self._clock.advance(0.5)

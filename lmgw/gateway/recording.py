@@ -75,9 +75,8 @@ class Books:
         self._keeps_bodies = gateway.traffic_log_debug
         self._export.configure(gateway.traffic_log_path)
 
-    def finished(self, task: Task, now: float) -> None:
-        """A request is over; ``now`` is of the reactor's clock."""
-        epoch_s = self._epoch_s()
+    def finished(self, task: Task, now: float, epoch_s: float) -> None:
+        """A request was over at ``now`` of the reactor's clock, at ``epoch_s`` since 1970."""
         body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
         if isinstance(task.error, RateLimited):
             self.counters.limited[task.error.scope] += 1
