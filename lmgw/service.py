@@ -37,6 +37,8 @@ from lmgw.web.operations import ReloadResult
 LAST_WORDS_S = 1.0
 #: How often a stopping gateway looks whether it is done, in seconds.
 _LOOK_S = 0.02
+#: Objects made and not yet freed before the garbage collector looks; Python's own 700 are a few requests.
+GARBAGE = 20_000
 
 T = TypeVar("T")
 
@@ -174,8 +176,9 @@ class GatewayService(Service):
             watchdog = LoopingCall(self._notifier.alive)
             watchdog.clock = self._reactor
             watchdog.start(self._notifier.watchdog_s)
-        # What is here now stays: the garbage collector need not look at it again, in every pause a little.
+        # What is here now stays, and requests leave no cycles behind: the garbage collector has little to look for.
         gc.freeze()
+        gc.set_threshold(GARBAGE, 20, 20)
         self._engine.reopen()
         self._notifier.ready(self._status())
         self._log.info("ready")

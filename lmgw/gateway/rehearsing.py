@@ -54,7 +54,10 @@ def classifying_profile(engine: Engine, name: str) -> Profile:
 
 
 async def rehearse(engine: Engine, profile: Profile, text: str) -> Rehearsal:
-    """Have one text labelled: the same question, prompt, tiers and timeout as for a request, but no queue."""
+    """Have one text labelled: the same question, prompt, tiers and timeout as for a request, but no queue.
+
+    Whoever rehearses does so in a process of its own, where no other request could be ahead of it.
+    """
     prompt = Prompt(turns=(Turn("user", text),), texts=(text,), messages=1)
     ask = Ask(None, lambda: prompt, len(text), lambda: False)
     who = operator(engine.current, profile.name, "classify-test")

@@ -197,14 +197,14 @@ class Connection:
 
     # -- what is done with a request; true where the connection can serve another
 
-    async def _do_none(self, fault: str, *lines: str) -> bool:
+    async def _do_none(self, fault: str, *lines: str, after: bytes = b"") -> bool:
         if self._stream:
             await self._send(_head(200, f"Content-Type: {self._kind}", "Transfer-Encoding: chunked", *lines))
             await self._paced(self._pieces)
-            await self._send(b"0\r\n\r\n")
+            await self._send(b"0\r\n\r\n" + after)
         else:
             await asyncio.sleep(self._pace_s)
-            await self._send(_whole(200, self._pieces[0], *lines))
+            await self._send(_whole(200, self._pieces[0], *lines) + after)
         return True
 
     _do_large = _do_none
@@ -230,8 +230,8 @@ class Connection:
         return False
 
     async def _do_extra_bytes(self, fault: str) -> bool:
-        await self._do_none(fault)
-        await self._send(b"HTTP/1.1 200 Poison\r\nContent-Length: 2\r\n\r\n{}")
+        # In one piece with the answer: what comes once another request is on its way is that one's answer by HTTP/1.1.
+        await self._do_none(fault, after=b"HTTP/1.1 200 Poison\r\nContent-Length: 2\r\n\r\n{}")
         return await self._until_left()
 
     async def _do_stale(self, fault: str) -> bool:
