@@ -3,7 +3,6 @@
 import random
 import sys
 import time
-from unittest import SkipTest
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
@@ -90,10 +89,6 @@ class CounterTest(SynchronousTestCase):
             self.assert_fast()
 
     def test_with_the_extra_it_counts_every_slice_exactly_in_less_than_2_ms(self) -> None:
-        try:
-            import rs_bpe  # noqa: F401
-        except ImportError:
-            raise SkipTest("the tokens extra is not installed") from None
         self.assertEqual(counter()("hello world"), 2)
         self.assertEqual(counter()(" " * SLICE), SLICE // 128)
         self.assert_fast()

@@ -154,7 +154,7 @@ def test_a_bad_configuration_is_told_whole_and_alone(config, environ, mode):
 def test_a_configuration_that_is_not_there(environ):
     done = run("-n", "--pidfile=", "lmgw", "--config", "/no/such/file.toml", env=environ)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("file.toml: no such file: ")
+    assert done.stderr.startswith("/no/such/file.toml: no such file: ")
     assert done.stderr.count("\n") == 1
 
 
