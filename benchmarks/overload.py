@@ -317,9 +317,11 @@ async def probe(port: int, tally: Tally) -> None:
         since = time.monotonic()
         try:
             reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 10)
-            writer.write(HEALTH)
-            answer = await asyncio.wait_for(reader.read(), 10)
-            writer.close()
+            try:
+                writer.write(HEALTH)
+                answer = await asyncio.wait_for(reader.read(), 10)
+            finally:
+                writer.transport.abort()
             tally.ended.append((since, int(answer[9:12] or 0), (time.monotonic() - since) * 1000))
         except (OSError, TimeoutError) as error:
             tally.failures[type(error).__name__] += 1
@@ -343,6 +345,7 @@ async def a_round(port: int, asked: bytes, clients: int, seconds: float) -> dict
     prober = asyncio.create_task(probe(port, health))
     above = await open_loop(port, asked, capacity * 3, seconds)
     prober.cancel()
+    await asyncio.wait([prober])
     p99_closed, p99_below = share(closed.latencies(200), 0.99), share(below.latencies(200, ONSET_S), 0.99)
     p99 = share(above.latencies(200, ONSET_S), 0.99)
     return {
