@@ -1,12 +1,17 @@
-"""For every test: no key that a test gives to the gateway may come out of it again."""
+"""For every test: no key that a test gives to the gateway may come out of it again, and Ctrl-C is heard."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from canary import CANARY
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+
+# What a shell starts in the background has it ignored, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
