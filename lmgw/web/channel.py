@@ -252,10 +252,14 @@ class Channel(Protocol):
             complete = not self._left
         else:
             self._unread = b""
+            pieces: list[bytes] = []
+            malformed_chunk = False
             try:
-                for piece in chunked.feed(unread):
-                    request.take(piece)
+                pieces.extend(chunked.feed(unread))
             except ValueError:
+                malformed_chunk = True
+            request.take(b"".join(pieces))  # in one: a body in tiny chunks must not become a million objects
+            if malformed_chunk:
                 self.refuse(BadRequest("malformed chunk in the request's body"))
             complete = chunked.rest is not None
             if complete:

@@ -219,6 +219,14 @@ class BodyTests(ChannelTestCase):
         self.assert_refused(413, "larger than the 100 bytes")
         self.assertEqual(self.engine.asked, [])
 
+    def test_tiny_chunks_of_one_read_are_kept_as_one_piece(self) -> None:
+        self.client.send(request("POST", "/v1/chat/completions", "Transfer-Encoding: chunked") + b"2\r\nab\r\n" * 40)
+        incoming = self.client.channel.request
+        assert incoming is not None
+        self.assertEqual(incoming._pieces, [b"ab" * 40])
+        self.client.send(b"0\r\n\r\n")
+        self.assertEqual(self.engine.inbound.body, b"ab" * 40)
+
     def test_a_malformed_chunk_is_refused(self) -> None:
         self.client.send(request("POST", "/v1/chat/completions", "Transfer-Encoding: chunked") + b"zz\r\n")
         self.assert_refused(400, "malformed chunk")
