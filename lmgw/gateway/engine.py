@@ -184,7 +184,8 @@ class Engine:
             self._books.finished(task, now, epoch_s)
 
     def reopen(self) -> None:
-        """Open the traffic log again: now, and whenever it may have been moved away."""
+        """Open the traffic log again: it may have been moved away; the old file gets what has ended."""
+        self._record()
         self.export.reopen()
 
     def mark(self, kind: str, text: str) -> None:
