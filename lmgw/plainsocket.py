@@ -1,14 +1,15 @@
-"""Writing to a plain socket at once, past the queue of Twisted's transport."""
+"""Writing to plain sockets past the queues of Twisted's transports: together, at the end of an event loop's turn."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.interfaces import IReactorTime
 
 
 def is_plain_socket(transport: Any) -> bool:
-    """Whether :func:`write_now` may be used: TCP without TLS, with the attributes that it looks at."""
+    """Whether the two below may be used: TCP without TLS, with the attributes that they look at."""
     return (
         isinstance(transport, tcp.Connection)
         and not transport.TLS
@@ -32,3 +33,38 @@ def write_now(transport: Any, data: bytes) -> None:
             return
         data = data[sent:]
     transport.write(data)
+
+
+class Outbox:
+    """What is written in a turn of the event loop: sent when the turn has done everything else.
+
+    A write may wake whoever waits for it, and on a virtual machine that interrupts ours, after which the processor has
+    to learn the interpreter's ways anew. Writes in a row wake others once, and nothing of ours runs in between. Where
+    turns have one write each there is nothing to gain: then it is made at once.
+    """
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._waiting: list[tuple[Any, bytes]] = []
+        self._written = 0
+        self._few = True
+
+    def write(self, transport: Any, data: bytes) -> None:
+        """Write to a plain socket before sockets are looked at again. Flush before the transport is closed."""
+        self._written += 1
+        if self._written == 1:
+            self._reactor.callLater(0, self._end_turn)  # timers come before sockets
+            if self._few:
+                write_now(transport, data)
+                return
+        self._waiting.append((transport, data))
+
+    def flush(self) -> None:
+        """Write what waits now."""
+        waiting, self._waiting = self._waiting, []
+        for transport, data in waiting:
+            write_now(transport, data)
+
+    def _end_turn(self) -> None:
+        self._few, self._written = self._written == 1, 0
+        self.flush()

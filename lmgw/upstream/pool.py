@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from lmgw.config.snapshot import Provider
 from lmgw.core.steps import Fault, FaultKind
+from lmgw.plainsocket import Outbox
 from lmgw.upstream.endpoint import Reactor, connect
 from lmgw.upstream.faults import broken, unreachable
 from lmgw.upstream.protocol import Connection
@@ -57,8 +58,9 @@ class Pool(Factory):
     ``retired`` pools belong to no configuration any more: they serve whoever still has them, and keep nothing.
     """
 
-    def __init__(self, reactor: Reactor, target: BackendTarget, forget: Callable[[Pool], None]) -> None:
+    def __init__(self, reactor: Reactor, target: BackendTarget, outbox: Outbox, forget: Callable[[Pool], None]) -> None:
         self.target = target
+        self.outbox = outbox
         self.retired = True
         self._reactor = reactor
         self._forget = forget
@@ -230,13 +232,14 @@ class Pools:
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
+        self._outbox = Outbox(reactor)
         self._pools: dict[Key, Pool] = {}
 
     def get(self, target: BackendTarget) -> Pool:
         """Return the pool for a target; one that is in no configuration gets one that keeps nothing."""
         pool = self._pools.get(target.key)
         if pool is None:
-            pool = self._pools[target.key] = Pool(self._reactor, target, self._forget)
+            pool = self._pools[target.key] = Pool(self._reactor, target, self._outbox, self._forget)
         return pool
 
     def find(self, scheme: str, host: str, port: int) -> Pool | None:

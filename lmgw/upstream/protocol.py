@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lmgw.core.steps import FaultKind
-from lmgw.plainsocket import is_plain_socket, write_now
+from lmgw.plainsocket import Outbox, is_plain_socket
 from lmgw.upstream.alarm import Alarm
 from lmgw.upstream.exchange import Head
 from lmgw.upstream.faults import HandshakeFailed
@@ -46,7 +46,12 @@ class Caller(typing.Protocol):
 
 
 class Owner(typing.Protocol):
-    """Who keeps connections: the pool."""
+    """Who keeps connections: the pool.
+
+    :ivar outbox: for connections without TLS.
+    """
+
+    outbox: Outbox
 
     def released(self, connection: Connection) -> None:
         """The answer is complete and the connection can serve another request."""
@@ -100,7 +105,7 @@ class Connection(Protocol):
         self.served += 1
         for data in (head + body,) if len(body) <= ONE_WRITE else (head, body):
             if self._direct:
-                write_now(self.transport, data)
+                self._owner.outbox.write(self.transport, data)
             else:
                 self.transport.write(data)
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lmgw.errors import BadRequest, GatewayError, HeadTooLarge, RequestTimeout, RequestTooLarge
-from lmgw.plainsocket import is_plain_socket, write_now
+from lmgw.plainsocket import is_plain_socket
 from lmgw.web import answers, guard
 from lmgw.web.chunked import ChunkedBody
 from lmgw.web.head import HEAD_LIMIT, Head, looks_wrong, malformed, parse
@@ -94,7 +94,7 @@ class Channel(Protocol):
         self._peer: IAddress = transport.getPeer()
         self._host: IAddress = transport.getHost()
         self.peer, self.local = guard.plain_address(self._peer), guard.plain_address(self._host)
-        self._direct = is_plain_socket(transport)
+        self._direct, self._outbox = is_plain_socket(transport), self.site.outbox
         self._enter(Phase.IDLE, IDLE_MS)
         self.site.opened(self)
 
@@ -122,6 +122,7 @@ class Channel(Protocol):
         """Send what is still to be sent and close; a client that does not read it is cut in time."""
         if self.phase is not Phase.CLOSING:
             self._enter(Phase.CLOSING, self.site.gateway.client_write_timeout_ms)
+        self._outbox.flush()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
@@ -142,6 +143,7 @@ class Channel(Protocol):
         if framed:
             self.loseConnection()
         else:
+            self._outbox.flush()
             self.transport.abortConnection()
 
     # -- the clock
@@ -236,7 +238,7 @@ class Channel(Protocol):
             return
         self._enter(Phase.BODY, self.site.gateway.body_timeout_ms)
         if head.headers.get(b"expect", b"").lower() == b"100-continue" and not self._unread:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _read_body(self) -> bool:
         request, chunked, unread = self.request, self._chunked, self._unread
@@ -343,7 +345,8 @@ class Channel(Protocol):
         self._enter(Phase.LINGER, LINGER_MS)
         if self.request is not None:
             self.request.release()
-        self.transport.write(words)
+        self.send(words)
+        self._outbox.flush()
         if ITCPTransport.providedBy(self.transport) and not self.isSecure():
             self.transport.loseWriteConnection()
 
@@ -370,9 +373,9 @@ class Channel(Protocol):
     # -- writing
 
     def send(self, data: bytes) -> None:
-        """Write now if nothing waits before it; a chunk of a stream saves a turn of the event loop that way."""
+        """Write, before this turn of the event loop is over if the client reads."""
         if self._direct:
-            write_now(self.transport, data)
+            self._outbox.write(self.transport, data)
         else:
             self.transport.write(data)
 

@@ -13,6 +13,7 @@ from twisted.web.http import datetimeToString
 from lmgw.config.snapshot import Gateway
 from lmgw.errors import GatewayError
 from lmgw.gateway.ticker import Ticker
+from lmgw.plainsocket import Outbox
 from lmgw.web.channel import Channel
 from lmgw.web.head import Head
 from lmgw.web.request import Request
@@ -35,6 +36,7 @@ class Site(server.Site):
     :ivar refusal: asked at every head.
     :ivar connections: all of them, idle, busy and waiting.
     :ivar buffered_bytes: request bodies in memory.
+    :ivar outbox: for connections without TLS.
     """
 
     protocol = Channel  # type: ignore[assignment]
@@ -56,6 +58,7 @@ class Site(server.Site):
         self.buffered_bytes = 0
         self.refusal = refusal
         self._screen = screen
+        self.outbox = Outbox(reactor)
         self._route = Router(app)
         self._gateway = gateway
         self._draining = draining

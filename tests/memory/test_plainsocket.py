@@ -6,9 +6,10 @@ import socket
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lmgw.plainsocket import is_plain_socket, write_now
+from lmgw.plainsocket import Outbox, is_plain_socket, write_now
 
 
 class Transport(tcp.Connection):
@@ -23,7 +24,9 @@ class Transport(tcp.Connection):
         self.queued.append(data)
 
 
-class WriteNowTests(SynchronousTestCase):
+class Sockets(SynchronousTestCase):
+    """Our end of a socket pair in a transport, the other as it is."""
+
     def setUp(self) -> None:
         ours, self.theirs = socket.socketpair()
         ours.setblocking(False)
@@ -31,6 +34,15 @@ class WriteNowTests(SynchronousTestCase):
         self.addCleanup(ours.close)
         self.addCleanup(self.theirs.close)
 
+    def received(self) -> bytes:
+        self.theirs.setblocking(False)
+        try:
+            return self.theirs.recv(100)
+        except BlockingIOError:
+            return b""
+
+
+class WriteNowTests(Sockets):
     def test_this_twisted_has_what_it_looks_at(self) -> None:
         self.assertTrue(is_plain_socket(self.transport))
 
@@ -74,3 +86,50 @@ class WriteNowTests(SynchronousTestCase):
         write_now(self.transport, b"late")
         self.assertEqual(self.transport.queued.pop(), b"late")
         setattr(self.transport, name, before)
+
+
+class OutboxTests(Sockets):
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.outbox = Outbox(self.clock)
+
+    def turn(self, *writes: bytes) -> None:
+        for data in writes:
+            self.outbox.write(self.transport, data)
+        self.clock.advance(0)
+
+    def test_the_only_write_of_a_turn_is_made_at_once(self) -> None:
+        for _ in range(3):
+            self.outbox.write(self.transport, b"one")
+            self.assertEqual(self.received(), b"one")
+            self.clock.advance(0)
+
+    def test_several_in_a_turn_are_made_together_at_its_end(self) -> None:
+        self.turn(b"1", b"2")
+        self.received()
+        self.outbox.write(self.transport, b"3")
+        self.outbox.write(self.transport, b"4")
+        self.assertEqual(self.received(), b"")
+        self.clock.advance(0)
+        self.assertEqual(self.received(), b"34")
+
+    def test_writes_keep_their_order_where_the_first_was_made_at_once(self) -> None:
+        self.turn(b"1", b"2", b"3")
+        self.assertEqual(self.received(), b"123")
+
+    def test_after_a_turn_with_one_write_the_next_is_made_at_once_again(self) -> None:
+        self.turn(b"1", b"2")
+        self.turn(b"3")
+        self.received()
+        self.outbox.write(self.transport, b"4")
+        self.assertEqual(self.received(), b"4")
+
+    def test_a_flush_does_not_wait_for_the_end(self) -> None:
+        self.turn(b"1", b"2")
+        self.received()
+        self.outbox.write(self.transport, b"last words")
+        self.outbox.flush()
+        self.assertEqual(self.received(), b"last words")
+        self.clock.advance(0)
+        self.assertEqual(self.received(), b"")
