@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from twisted.internet.address import IPv4Address
 from lmgw.config.snapshot import Backend, Client, Config, Gateway, Profile, Tier
 from lmgw.gateway.engine import Engine
 from lmgw.logs import Logs
+from lmgw.service import GARBAGE
 from lmgw.upstream import pool
 from lmgw.web.client import client_site
 
@@ -138,6 +140,8 @@ def main() -> None:
                 gateway.request()
         pstats.Stats(profile).sort_stats("tottime").print_stats(60)
         return
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 20)  # as the service does
     best = float("inf")
     until = time.monotonic() + options.seconds
     while time.monotonic() < until:

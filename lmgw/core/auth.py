@@ -43,9 +43,8 @@ class Doorman:
 
         Raises :class:`~lmgw.errors.Unauthorized` where keys are required, this is none, and there is no public profile.
         """
-        keys = [key for key in (_bearer(authorization), x_api_key) if key] if self._by_digest else []
-        for key in keys:
-            identity = self._by_digest.get(hashlib.sha256(key).hexdigest())
+        for key in (_bearer(authorization), x_api_key) if self._by_digest else ():
+            identity = self._by_digest.get(hashlib.sha256(key).hexdigest()) if key else None
             if identity is not None:
                 return identity
         if self._stranger is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from operator import attrgetter
 from typing import Protocol
 
 from lmgw.config.snapshot import Tier
@@ -11,6 +13,8 @@ from lmgw.core.identity import Identity
 from lmgw.core.routes import Routes
 from lmgw.core.trace import Trace
 from lmgw.errors import ContextTooLong, GatewayError, Unavailable
+
+_INDEX = attrgetter("index")
 
 #: Why a tier is passed over that does not do its part.
 CIRCUIT_OPEN = "its circuit is open after repeated failures"
@@ -268,4 +272,4 @@ def no_key(tier: Tier) -> Unavailable:
 
 def _above(ladder: tuple[Tier, ...], tier: Tier) -> int:
     """Return the index of the first rung above a tier, whether or not the tier is a rung itself."""
-    return sum(rung.index <= tier.index for rung in ladder)
+    return bisect_right(ladder, tier.index, key=_INDEX)

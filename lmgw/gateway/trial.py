@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lmgw.wire.dialect import Target
     from lmgw.wire.translate import Translation
 
+#: How an attempt ends that did not fail.
+_VERDICTS = (Commit, Reject)
 #: The largest whole answer and the largest error body that are read, in bytes.
 ANSWER_BYTES, ERROR_BYTES = 64 << 20, 64 << 10
 
@@ -43,6 +45,7 @@ class Trial:
         self._engine = task.engine
         self._lane: Lane = task.runtime.lanes[step.tier.name]
         self._dialect = self._spoken()
+        self._native = self._dialect == task.asked.dialect.name
         self._exchange: Exchange | None = None
         self._relay: Relay | None = None
         self._sent_at: float | None = None
@@ -90,10 +93,6 @@ class Trial:
         if wrote and self._relay is not None:
             self._relay.wrote = False
         return wrote
-
-    @property
-    def _native(self) -> bool:
-        return self._dialect == self._asked.dialect.name
 
     def _spoken(self) -> str:
         """The dialect for this provider: Responses where both sides have it and the answer's bytes can pass.
@@ -207,7 +206,7 @@ class Trial:
             self._passage.failed(self._engine.now(), judged, fault.retry_after_s or 0.0)
             self._engine.watch.failed(self._lane, fault, judged, self._task.inbound.request_id)
         step = self._task.feed(outcome)
-        if isinstance(step, Commit | Reject):
+        if isinstance(step, _VERDICTS):
             self._answered = True
             self._passage.succeeded()
         return step

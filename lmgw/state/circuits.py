@@ -55,6 +55,7 @@ class Circuits:
         self._health = Health()
         self._backends: dict[str, Circuit] = {}
         self._tiers: dict[str, Circuit] = {}
+        self._pairs: dict[str, tuple[Circuit, Circuit]] = {}
         self._keyless: frozenset[str] = frozenset()
 
     def adopt(self, config: Config) -> None:
@@ -63,6 +64,7 @@ class Circuits:
         self._health = Health(gateway.health_window, gateway.health_error_threshold, gateway.health_cooldown_ms / 1000)
         self._backends = self._kept(self._backends, config.backends)
         self._tiers = self._kept(self._tiers, config.tiers)
+        self._pairs = {name: (self._backends[tier.backend], self._tiers[name]) for name, tier in config.tiers.items()}
         self._keyless = frozenset(name for name, backend in config.backends.items() if not backend.usable)
 
     def _kept(self, circuits: dict[str, Circuit], names: Iterable[str]) -> dict[str, Circuit]:
@@ -79,9 +81,13 @@ class Circuits:
         """The circuit of this tier, as for :meth:`backend`."""
         return self._tiers.get(name) or Circuit(self._health)
 
+    def _before(self, tier: Tier) -> tuple[Circuit, Circuit]:
+        """The circuits in front of a tier: its backend's and its own."""
+        return self._pairs.get(tier.name) or (self.backend(tier.backend), self.tier(tier.name))
+
     def enter(self, tier: Tier, now: float) -> Passage:
         """Begin an attempt at this tier."""
-        return Passage(self.backend(tier.backend), self.tier(tier.name), now)
+        return Passage(*self._before(tier), now)
 
     def backends(self) -> Iterator[tuple[str, Circuit]]:
         """All backends with their circuits."""
@@ -95,11 +101,12 @@ class Circuits:
 
     def available(self, tier: Tier, now: float) -> bool:
         """Whether both circuits in front of this tier let a request through."""
-        return self.backend(tier.backend).available(now) and self.tier(tier.name).available(now)
+        backend, own = self._before(tier)
+        return backend.available(now) and own.available(now)
 
     def open_until(self, tier: Tier) -> float | None:
         """When the later of the two circuits lets a probe through; ``None`` where both are closed."""
-        times = [c.open_until for c in (self.backend(tier.backend), self.tier(tier.name)) if c.open_until is not None]
+        times = [circuit.open_until for circuit in self._before(tier) if circuit.open_until is not None]
         return max(times, default=None)
 
     def key_missing(self, backend: str) -> bool:

@@ -260,7 +260,7 @@ class Channel(Protocol):
                 pieces.extend(chunked.feed(unread))
             except ValueError:
                 malformed_chunk = True
-            request.take(b"".join(pieces))  # in one: a body in tiny chunks must not become a million objects
+            self.check_size(request.take(b"".join(pieces)))  # in one: tiny chunks must not become a million objects
             if malformed_chunk:
                 self.refuse(BadRequest("malformed chunk in the request's body"))
             complete = chunked.rest is not None
@@ -313,7 +313,7 @@ class Channel(Protocol):
     def request_done(self) -> None:
         """Wait for the next request, or read the one that is here already."""
         self.request = None
-        if not self.persistent or self.ending:
+        if not self.persistent or self._retiring:
             self.loseConnection()
             return
         self._enter(Phase.IDLE, IDLE_MS)

@@ -61,15 +61,15 @@ class Request(server.Request):
 
     # -- the channel's calls
 
-    def take(self, data: bytes) -> None:
-        """Take a piece of the body, within this request's limit and that of all requests together."""
+    def take(self, data: bytes) -> int:
+        """Take a piece of the body, within the limit of all requests together; returns the body's bytes so far."""
         site = self.site
         self._size += len(data)
         site.buffered_bytes += len(data)
         self._pieces.append(data)
-        self.channel.check_size(self._size)
         if site.buffered_bytes > site.gateway.max_buffered_bytes:
             self.channel.refuse(Overloaded("the gateway holds as many request bodies as it can; try again"))
+        return self._size
 
     def received(self) -> None:
         """The request is here whole: process it."""

@@ -51,10 +51,11 @@ class ClientSink:
         """Send a whole answer in one write, and end; nothing happens once an answer has begun."""
         if self.begun or self.closed:
             return
-        bare = status in (204, 304)
-        head = self._head(status, headers, b"" if bare else b"Content-Length: %d\r\n" % len(body))
-        self._channel.send(head if bare or self._request.method == b"HEAD" else head + body)
-        self._end()
+        request, bare = self._request, status in (204, 304)
+        head = self._head(request, status, headers, b"" if bare else b"Content-Length: %d\r\n" % len(body))
+        self._channel.send(head if bare or request.method == b"HEAD" else head + body)
+        self._forget()
+        request.end()
 
     def begin(self, status: int, headers: Sequence[answers.Header]) -> None:
         """Send the head of a streamed answer together with its first piece, or in this turn of the event loop."""
@@ -62,7 +63,7 @@ class ClientSink:
             return
         channel = self._channel
         self._chunked = channel.head.version == b"HTTP/1.1"
-        head = self._head(status, headers, _CHUNKED if self._chunked else b"")
+        head = self._head(self._request, status, headers, _CHUNKED if self._chunked else b"")
         channel.transport.write(head)
         if channel.clogged:
             self.pauseProducing()
@@ -79,7 +80,9 @@ class ClientSink:
             return
         if self._chunked:
             self._channel.send(b"0\r\n\r\n")
-        self._end()
+        request = self._request
+        self._forget()
+        request.end()
 
     def abort(self, last: bytes = b"") -> None:
         """Send ``last`` and break the connection: a chunked answer misses its end, one without a length is reset."""
@@ -90,9 +93,9 @@ class ClientSink:
         self._forget()
         self._channel.break_off(framed=self._chunked)
 
-    def _head(self, status: int, headers: Sequence[answers.Header], framing: bytes) -> bytes:
+    def _head(self, request: Request, status: int, headers: Sequence[answers.Header], framing: bytes) -> bytes:
         self.begun = True
-        request, channel = self._request, self._channel
+        channel = self._channel
         if channel.ending:
             channel.persistent = False
         own = b"%b%b%b%b%b" % (
@@ -103,11 +106,6 @@ class ClientSink:
             b"" if channel.persistent else _CLOSE,
         )
         return answers.head(status, headers, own)
-
-    def _end(self) -> None:
-        request = self._request
-        self._forget()
-        request.end()
 
     def _forget(self) -> None:
         self.closed = True

@@ -181,4 +181,4 @@ def details(usage: dict[str, Any], key: str) -> dict[str, Any]:
 def count(holder: dict[str, Any], key: str) -> int:
     """Return the number at ``key``, 0 where there is none."""
     found = holder.get(key)
-    return int(found) if isinstance(found, int | float) else 0
+    return int(found) if isinstance(found, (int, float)) else 0  # a union is made anew at every look

@@ -20,7 +20,7 @@ def splice(body: Body, edits: Mapping[str, bytes], patches: Iterable[Patch] = ()
 
     ``patches`` are changes inside other values, by their places in ``body.data``.
     """
-    return patched(body.data, [*patches, *_replacements(body.data, body.spans, edits)])
+    return patched(body.data, [*_replacements(body.data, body.spans, edits), *patches])
 
 
 def splice_object(data: bytes, edits: Mapping[str, bytes]) -> bytes:
@@ -41,9 +41,14 @@ def patched(data: bytes, patches: Iterable[Patch]) -> bytes:
 
 
 def _replacements(data: bytes, places: Mapping[str, tuple[int, int]], edits: Mapping[str, bytes]) -> list[Patch]:
-    found = [(*places[key], value) for key, value in edits.items() if key in places]
-    added = b",".join(msgspec.json.encode(key) + b":" + value for key, value in edits.items() if key not in places)
+    found, added = [], []
+    for key, value in edits.items():
+        place = places.get(key)
+        if place is None:
+            added.append(msgspec.json.encode(key) + b":" + value)
+        else:
+            found.append((*place, value))
     if added:
         last = max((end for _, end in places.values()), default=data.index(b"{") + 1)
-        found.append((last, last, b"," + added if places else added))
+        found.append((last, last, b",".join([b"", *added] if places else added)))
     return found
