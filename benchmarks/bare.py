@@ -99,7 +99,7 @@ def main() -> None:
     """Serve until killed."""
     gateway = Gateway()
     site = Site(
-        Relay(int(sys.argv[2])).app,
+        Relay(int(sys.argv[2])),
         screen=lambda request: True,
         reactor=REACTOR,
         gateway=lambda: gateway,

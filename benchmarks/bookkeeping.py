@@ -51,7 +51,7 @@ class Browser:
     def abort(self, last: bytes = b"") -> None: ...
 
 
-def engine(clock: Clock, write_line: Any, **gateway: Any) -> Engine:
+def engine(clock: Clock, write_lines: Any, **gateway: Any) -> Engine:
     """Return an engine with a client, a profile and a tier that has prices."""
     tier = Tier("fast", "up", "gpt-5-mini", input_price=0.25, output_price=2.0)
     config = Config(
@@ -61,7 +61,7 @@ def engine(clock: Clock, write_line: Any, **gateway: Any) -> Engine:
         profiles={"default": Profile("default", classifier="fast", ladder=("fast",))},
         clients=(Client("laptop", "default", key_sha256="0" * 64),),
     )
-    made = Engine(clock, clock.seconds, lambda: 0.5, write_line)
+    made = Engine(clock, clock.seconds, lambda: 0.5, write_lines)
     made.adopt(made.prepare(config))
     return made
 
@@ -107,7 +107,7 @@ def measure() -> Iterator[tuple[str, float]]:
     """Return each case with its microseconds."""
     clock = Clock()
     clock.advance(1_790_000_000)
-    silent = lambda entry, epoch_s: None  # noqa: E731
+    silent = lambda records: None  # noqa: E731
     made = engine(clock, silent)
     task = finished_task(made)
     lane = made.current.lanes["fast"]
@@ -115,17 +115,17 @@ def measure() -> Iterator[tuple[str, float]]:
     yield "the watch over backends", cost_us(lambda: made.watch.succeeded(lane))
     yield (
         "entry, rings, totals, sums, plots, metrics",
-        cost_us(lambda: made.books.finished(task, clock.seconds(), clock.seconds())),
+        cost_us(lambda: made.books.finished([(task, clock.seconds(), clock.seconds())])),
     )
     with null_log("text") as text, null_log("json") as structured, tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "traffic.jsonl")
-        for name, write_line, listens in (
+        for name, write_lines, listens in (
             ("… and a line in the traffic log's file", silent, False),
             ("… and an open dashboard", silent, True),
-            ("… and a log line (text)", text.request, True),
-            ("… and a log line (JSON) in its place", structured.request, True),
+            ("… and a log line (text)", text.requests, True),
+            ("… and a log line (JSON) in its place", structured.requests, True),
         ):
-            made = engine(clock, write_line, traffic_log_path=path)
+            made = engine(clock, write_lines, traffic_log_path=path)
             if listens:
                 made.events.listen(Browser())
             yield name, cost_us(Ticking(clock, made, task))
@@ -140,7 +140,7 @@ class Ticking:
         self._count = 0
 
     def __call__(self) -> None:
-        self._made.books.finished(self._task, self._clock.seconds(), self._clock.seconds())
+        self._made.books.finished([(self._task, self._clock.seconds(), self._clock.seconds())])
         self._count += 1
         if self._count % A_TICK == 0:
             self._clock.advance(0.5)

@@ -98,7 +98,7 @@ class InMemory:
         )
         logs = Logs(FileIO(os.open(os.devnull, os.O_WRONLY), "wb"))
         logs.configure("info", "text")
-        engine = Engine(reactor, time.time, random.random, logs.request)
+        engine = Engine(reactor, time.time, random.random, logs.requests)
         engine.adopt(engine.prepare(config))
         engine.admission.admits = lambda: True  # type: ignore[method-assign]  # no turns of a loop are taken here
         self._opened: list[tuple[Any, Transport]] = []

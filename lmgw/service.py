@@ -89,7 +89,7 @@ def build(reactor: Any, path: str, environ: Mapping[str, str], logs: Logs | None
             logs.configure(config.gateway.log_level, config.gateway.log_format)
 
     apply(config)
-    engine = Engine(reactor, time.time, random.random, by_logger if logs is None else logs.request)
+    engine = Engine(reactor, time.time, random.random, by_logger if logs is None else logs.requests)
     engine.adopt(engine.prepare(config))
     sites: dict[str, Any] = {"client": client_site(engine, reactor)}
     listeners = Listeners(reactor, sites)

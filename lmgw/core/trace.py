@@ -8,6 +8,8 @@ from lmgw.config.snapshot import Mode, Tier
 from lmgw.core.record import WORDS_KEPT, Reason, TriedTier
 from lmgw.core.routes import Routes, header_value
 
+_DISPATCH = Mode.DISPATCH
+
 
 class Trace:
     """The route of one request so far.
@@ -40,7 +42,7 @@ class Trace:
         self.requested = requested
         self.priority = priority
         self.profiles: list[str] = []
-        self.mode = Mode.DISPATCH
+        self.mode = _DISPATCH
         self.label: str | None = None
         self.tier: Tier | None = None
         self.attempts: list[TriedTier] = []

@@ -26,7 +26,7 @@ from lmgw.gateway.inflight import row
 from lmgw.gateway.listing import listing
 from lmgw.gateway.measuring import counter
 from lmgw.gateway.queues import Queues
-from lmgw.gateway.recording import Books, WriteLine, by_logger
+from lmgw.gateway.recording import Books, WriteLines, by_logger
 from lmgw.gateway.runtime import Runtime
 from lmgw.gateway.task import JSON, Task
 from lmgw.gateway.ticker import Ticker
@@ -60,7 +60,7 @@ class Engine:
         reactor: Any,
         epoch_s: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
-        write_line: WriteLine = by_logger,
+        write_lines: WriteLines = by_logger,
     ) -> None:
         self.reactor = reactor
         self.now: Callable[[], float] = reactor.seconds
@@ -82,7 +82,7 @@ class Engine:
         self.events = Events(reactor, self._greeting, self.snapshot, epoch_s)
         self.export = Export(self.now, epoch_s)
         self.watch = Watch(self.circuits, self.now, epoch_s, self.events.mark)
-        self._books = Books(self.events, self.export, epoch_s, write_line)
+        self._books = Books(self.events, self.export, epoch_s, write_lines)
         self._ended: list[tuple[Task, float, float]] = []
         self.events.mark("start", f"lmgw {VERSION} started")
 
@@ -180,8 +180,8 @@ class Engine:
     def _record(self) -> None:
         """Make the records of what has ended; one after the other they cost half of what each does alone."""
         ended, self._ended = self._ended, []
-        for task, now, epoch_s in ended:
-            self._books.finished(task, now, epoch_s)
+        if ended:
+            self._books.finished(ended)
 
     def reopen(self) -> None:
         """Open the traffic log again: it may have been moved away; the old file gets what has ended."""

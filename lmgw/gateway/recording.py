@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,8 +32,10 @@ BODY_BYTES = 64 << 10
 #: A provider's statuses that say something against the request, not against the provider.
 _CALLERS_OWN = (400, 413, 422)
 
-#: Writes a request's line to the log; the time is when it ended, in seconds since the epoch.
-WriteLine = Callable[[Entry, float], None]
+#: A record, and when its request ended, in seconds since the epoch.
+Record = tuple[Entry, float]
+#: Writes the log's lines of some requests, in one go: whoever reads the log is woken once.
+WriteLines = Callable[[Sequence[Record]], None]
 
 #: The route of a request that was refused before it had one.
 NOWHERE = Trace(cast("Any", None), None, 0)
@@ -43,19 +45,20 @@ log = Logger()
 _encode = msgspec.json.Encoder().encode
 
 
-def by_logger(entry: Entry, epoch_s: float) -> None:
-    """Write a line by Twisted's logger: where the process has no :class:`~lmgw.logs.Logs` (syslog, tests)."""
-    log.info("{words}", words=words(entry))
+def by_logger(records: Sequence[Record]) -> None:
+    """Write lines by Twisted's logger: where the process has no :class:`~lmgw.logs.Logs` (syslog, tests)."""
+    for entry, _ in records:
+        log.info("{words}", words=words(entry))
 
 
 class Books:
     """Keeps what finished requests leave behind.
 
-    :param write_line: writes a request's line to the log.
+    :param write_lines: writes requests' lines to the log.
     :ivar ring: the last requests, and ``failures`` the last of those that failed.
     """
 
-    def __init__(self, events: Events, export: Export, epoch_s: Callable[[], float], write_line: WriteLine) -> None:
+    def __init__(self, events: Events, export: Export, epoch_s: Callable[[], float], write_lines: WriteLines) -> None:
         self.ring = Ring(1)
         self.failures = Ring(1)
         self.totals = Totals()
@@ -65,7 +68,7 @@ class Books:
         self._events = events
         self._export = export
         self._epoch_s = epoch_s
-        self._write_line = write_line
+        self._write_lines = write_lines
         self._keeps_bodies = False
 
     def adopt(self, gateway: Gateway) -> None:
@@ -75,12 +78,17 @@ class Books:
         self._keeps_bodies = gateway.traffic_log_debug
         self._export.configure(gateway.traffic_log_path)
 
-    def finished(self, task: Task, now: float, epoch_s: float) -> None:
-        """A request was over at ``now`` of the reactor's clock, at ``epoch_s`` since 1970."""
-        body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
-        if isinstance(task.error, RateLimited):
-            self.counters.limited[task.error.scope] += 1
-        self._enter(entry_of(task, now, epoch_s), body, epoch_s)
+    def finished(self, ended: Iterable[tuple[Task, float, float]]) -> None:
+        """These requests are over, each at a time of the reactor's clock that was so many seconds since 1970."""
+        records: list[Record] = []
+        for task, now, epoch_s in ended:
+            body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
+            if isinstance(task.error, RateLimited):
+                self.counters.limited[task.error.scope] += 1
+            entry = entry_of(task, now, epoch_s)
+            self._enter(entry, body, epoch_s)
+            records.append((entry, epoch_s))
+        self._write_lines(records)
 
     def turned_away(self, inbound: Inbound, error: Overloaded) -> None:
         """A request was not even begun with."""
@@ -97,6 +105,7 @@ class Books:
             fault="gateway",
         )
         self._enter(entry, None, epoch_s)
+        self._write_lines([(entry, epoch_s)])
 
     def _enter(self, entry: Entry, body: bytes | None, epoch_s: float) -> None:
         self.totals.add(entry)
@@ -110,7 +119,6 @@ class Books:
             line = _encode(entry)
             self._events.entry(line)
             self._export.write(line)
-        self._write_line(entry, epoch_s)
 
 
 def entry_of(task: Task, now: float, epoch_s: float) -> Entry:

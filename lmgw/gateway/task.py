@@ -212,7 +212,7 @@ class Task:
             self._log_fallback(session)
         self.spans.append(("auth", "", now, engine.now()))
         while step is not None:
-            step = await self._perform(step)
+            step = await (self._try(step) if isinstance(step, Attempt) else self._perform(step))
 
     def _log_fallback(self, session: RouteSession) -> None:
         log.info(
@@ -225,8 +225,6 @@ class Task:
     async def _perform(self, step: Step) -> Step | None:
         """Do one step; returns the next, ``None`` at the end."""
         match step:
-            case Attempt():
-                return await self._try(step)
             case Wait():
                 return self.feed(await self._wait(step))
             case Classify():

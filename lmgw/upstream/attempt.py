@@ -25,6 +25,10 @@ class Phase(Enum):
     ANSWERING = auto()
 
 
+#: What every exchange goes through: as attributes of an Enum they take as long as a call.
+_QUEUED, _ASKED, _ANSWERING = Phase.QUEUED, Phase.ASKED, Phase.ANSWERING
+
+
 class HttpExchange:
     """An :class:`~lmgw.upstream.exchange.Exchange` with a provider on the network.
 
@@ -71,7 +75,7 @@ class HttpExchange:
         self._timers = timers
         self._alarm: Alarm | None = None
         self._deadline = inf
-        self._phase = Phase.QUEUED
+        self._phase = _QUEUED
         self._connection: Connection | None = None
         self._answer: Deferred[Head | Fault] | None = None
         self._receiver: Receiver | None = None
@@ -141,7 +145,7 @@ class HttpExchange:
 
     def connected(self, connection: Connection) -> None:
         """There is a connection: send the request."""
-        self._phase = Phase.ASKED
+        self._phase = _ASKED
         self._connection = connection
         if self._alarm is not None:
             self._alarm.stop()
@@ -189,7 +193,7 @@ class HttpExchange:
 
     def _answered(self, head: Head, data: bytes) -> None:
         """Tell the head; the caller runs here, and as a rule has taken the body when it comes back."""
-        self._phase = Phase.ANSWERING
+        self._phase = _ANSWERING
         if data:
             self._held.append(data)
         answer, self._answer = self._answer, None
@@ -213,7 +217,7 @@ class HttpExchange:
 
     def _rest(self) -> None:
         """Do not read, and do not count the silence that follows from it."""
-        if self._connection is not None and self._phase is Phase.ANSWERING:
+        if self._connection is not None and self._phase is _ANSWERING:
             self._connection.pause()
             self._arm(0.0)
 

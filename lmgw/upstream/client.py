@@ -18,6 +18,8 @@ from lmgw.upstream.exchange import Exchange, Timers
 from lmgw.upstream.pool import Pools
 from lmgw.upstream.target import BackendTarget
 
+_DEMO = Provider.DEMO
+
 
 class RelayClient(HTTPClient):
     """A treq client that remembers no cookies, follows no redirects and buffers nothing, however it is called.
@@ -53,7 +55,7 @@ class RelayClient(HTTPClient):
         ``path`` is relative to the backend's base, ``headers`` come on top of the target's own; ``fresh`` uses no
         connection that has served another. Raises ``ValueError`` for a path or a header with a line break in it.
         """
-        if target.provider is Provider.DEMO:
+        if target.provider is _DEMO:
             return DemoExchange(self._reactor, path, body)
         request = target.head(method, path, headers, len(body)), body
         return self._relay.exchange(target, request, timers, method == b"HEAD", fresh)

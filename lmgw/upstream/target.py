@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -87,7 +88,7 @@ class BackendTarget:
 
     def path(self, path: str) -> str:
         """Return the whole path of a route: Ollama's own stand beside ``api_path``, all others below it."""
-        own = self.provider is Provider.OLLAMA and path.startswith("/api/")
+        own = path.startswith("/api/") and self.provider is Provider.OLLAMA
         return (self.root if own else self.prefix) + path
 
     def url(self, path: str) -> str:
@@ -113,12 +114,18 @@ def request_head(
 
     Raises ``ValueError`` for a path or a header that would end its line: nobody smuggles a second request in.
     """
-    if _PATH.fullmatch(path) is None:
-        raise ValueError(f"not a path: {path!r}")
+    start = _request_line(method, path)
     more = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     if more.count(b"\n") != len(headers) or more.count(b"\r") != len(headers):
         raise ValueError("a header holds a line break")
-    return b"%b %b HTTP/1.1\r\n%b%bContent-Length: %d\r\n\r\n" % (method, path, lines, more, length)
+    return b"%b%b%bContent-Length: %d\r\n\r\n" % (start, lines, more, length)
+
+
+@lru_cache(maxsize=256)
+def _request_line(method: bytes, path: bytes) -> bytes:
+    if _PATH.fullmatch(path) is None:
+        raise ValueError(f"not a path: {path!r}")
+    return b"%b %b HTTP/1.1\r\n" % (method, path)
 
 
 def _fields(backend: Backend, authority: str) -> tuple[tuple[bytes, bytes], ...]:

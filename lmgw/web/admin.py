@@ -82,7 +82,7 @@ class Login(msgspec.Struct):
 def admin_site(operations: Operations, reactor: IReactorTime) -> Site:
     """Return what serves the admin port."""
     port = AdminPort(operations, sessions.Sessions(reactor.seconds))
-    return Site(port.app, port.screen, reactor=reactor, gateway=lambda: operations.gateway, draining=lambda: False)
+    return Site(port, port.screen, reactor=reactor, gateway=lambda: operations.gateway, draining=lambda: False)
 
 
 class AdminPort:

@@ -50,6 +50,12 @@ class Phase(Enum):
     __hash__ = object.__hash__  # an Enum's own is written in Python, and asked at every read
 
 
+#: What is looked at with every request: as attributes of an Enum they take as long as a call.
+_IDLE, _BUSY = Phase.IDLE, Phase.BUSY
+#: Nothing more is heard in these.
+_DEAF = (Phase.LINGER, Phase.CLOSING)
+
+
 @implementer(IPushProducer)
 class Channel(Protocol):
     """HTTP/1.1 with one client: one request at a time, absolute deadlines, limits that are answered in JSON.
@@ -129,7 +135,7 @@ class Channel(Protocol):
     @property
     def ending(self) -> bool:
         """Whether the next answer is the last."""
-        return self._retiring or self.site.draining
+        return self._retiring or self.site.draining()
 
     def retire(self) -> None:
         """Close now if nothing is being asked or answered, else after the next answer."""
@@ -272,7 +278,7 @@ class Channel(Protocol):
 
     def _received(self) -> None:
         """Hand the request over; from here on it is the answer's turn."""
-        self._enter(Phase.BUSY, self.site.gateway.client_write_timeout_ms if self.clogged else 0)
+        self._enter(_BUSY, self.site.gateway.client_write_timeout_ms if self.clogged else 0)
         if self.request is not None:
             self.request.received()
 
@@ -313,10 +319,10 @@ class Channel(Protocol):
     def request_done(self) -> None:
         """Wait for the next request, or read the one that is here already."""
         self.request = None
-        if not self.persistent or self._retiring:
+        if not self.persistent or self.ending:
             self.loseConnection()
             return
-        self._enter(Phase.IDLE, IDLE_MS)
+        self._enter(_IDLE, IDLE_MS)
         deafened, self._deafened = self._deafened, False
         if self.clogged:
             self.transport.pauseProducing()  # as long as answers are not read, no more requests are
@@ -353,7 +359,7 @@ class Channel(Protocol):
     @property
     def _is_deaf(self) -> bool:
         """Whether nothing more is heard."""
-        return self.phase in (Phase.LINGER, Phase.CLOSING)
+        return self.phase in _DEAF
 
     def _words(self, problem: GatewayError, more: bytes) -> bytes:
         """Return the answer to the request that is being read; ``more`` are header lines."""

@@ -41,7 +41,7 @@ def client_site(engine: Handler, reactor: IReactorTime) -> Site:
     """Return what serves the client port."""
     port = ClientPort(engine)
     return Site(
-        port.app,
+        port,
         port.screen,
         refusal=port.refusal,
         reactor=reactor,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from inspect import unwrap
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import ensureDeferred
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from lmgw.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
@@ -18,19 +21,27 @@ if TYPE_CHECKING:
 METHODS = "GET, HEAD, POST"
 
 
-class Router:
-    """Calls the handler of a bound Klein app for a request.
+class Port(Protocol):
+    """Whose methods are the handlers of a Klein app."""
 
-    Werkzeug's matching costs more than all else here together, so the app's routes without arguments are a table.
-    What is not in it (arguments, unknown paths, wrong methods) goes Klein's way, which ends in the same handlers.
+    @property
+    def app(self) -> Klein:
+        """The list of its routes, bound to this instance."""
+
+
+class Router:
+    """Calls the handler of a port's Klein app for a request.
+
+    Werkzeug's matching costs more than all else here together, so the app's routes without arguments are a table of
+    its handlers. What is not in it (arguments, unknown paths, wrong methods) goes Klein's way, which ends in the same.
     Doubled and trailing slashes do not matter.
     """
 
-    def __init__(self, app: Klein) -> None:
-        self._app = app
+    def __init__(self, port: Port) -> None:
+        app = port.app
         self._resource = app.resource()
-        self._exact = {
-            (method.encode(), rule.rule.encode()): rule.endpoint
+        self._exact: dict[tuple[bytes, bytes], Callable[[Request], Any]] = {
+            (method.encode(), rule.rule.encode()): partial(unwrap(app.endpoints[rule.endpoint]), port)
             for rule in app.url_map.iter_rules()
             if not rule.arguments
             for method in rule.methods or ()
@@ -38,21 +49,21 @@ class Router:
 
     def __call__(self, request: Request) -> None:
         """Route a request. Raises what its handler raises; :class:`GatewayError` for a target that is no path."""
-        endpoint = self._exact.get((request.method, request.path))
-        if endpoint is None:
+        handler = self._exact.get((request.method, request.path))
+        if handler is None:
             if request.path == b"*":
                 _answer_for_all(request)
                 return
             request.method, request.path = request.method.upper(), _plain_path(request.method, request.path)
-            endpoint = self._exact.get((request.method, request.path))
-        if endpoint is None:
+            handler = self._exact.get((request.method, request.path))
+        if handler is None:
             request.unfold()
             request.prepath, request.postpath = [], request.path[1:].split(b"/")
             request.render(self._resource)
             return
-        result = self._app.execute_endpoint(endpoint, request)
-        if isinstance(result, Deferred):
-            result.addErrback(request.processingFailed)
+        result = handler(request)
+        if result is not None:
+            ensureDeferred(result).addErrback(request.processingFailed)
 
 
 def _answer_for_all(request: Request) -> None:

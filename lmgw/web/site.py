@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web import server
 from twisted.web.http import datetimeToString
@@ -17,7 +16,7 @@ from lmgw.plainsocket import Outbox
 from lmgw.web.channel import Channel
 from lmgw.web.head import Head
 from lmgw.web.request import Request
-from lmgw.web.routes import Router
+from lmgw.web.routes import Port, Router
 
 #: Looks at a request before it is routed: raises a ``GatewayError``, or returns false where it has answered itself.
 Screen = Callable[[Request], bool]
@@ -26,13 +25,13 @@ Refusal = Callable[[Head], GatewayError | None]
 
 
 class Site(server.Site):
-    """Accepts connections up to ``max_client_connections``, and serves a Klein app's routes on them.
+    """Accepts connections up to ``max_client_connections``, and serves the routes of a port's Klein app on them.
 
     No access log, no sessions, no HTTP/2, nothing shared with other sites. Connections above the limit are left
     in the kernel's queue; those that came in the same turn of the event loop are accepted and not read from.
 
     :param gateway: returns the limits now in force; asked at every connection and request, so that a reload is live.
-    :param draining: whether every answer is to be the last of its connection.
+    :ivar draining: whether every answer is to be the last of its connection.
     :ivar refusal: asked at every head.
     :ivar connections: all of them, idle, busy and waiting.
     :ivar buffered_bytes: request bodies in memory.
@@ -45,7 +44,7 @@ class Site(server.Site):
 
     def __init__(
         self,
-        app: Klein,
+        port: Port,
         screen: Screen,
         *,
         refusal: Refusal = lambda head: None,
@@ -59,9 +58,9 @@ class Site(server.Site):
         self.refusal = refusal
         self._screen = screen
         self.outbox = Outbox(reactor)
-        self._route = Router(app)
+        self._route = Router(port)
         self._gateway = gateway
-        self._draining = draining
+        self.draining = draining
         self._waiting: dict[Channel, None] = {}
         self._shut: set[Any] = set()
         self._ticker = Ticker(reactor)
@@ -93,11 +92,6 @@ class Site(server.Site):
             self._configured = gateway
             self._ticker.configure(gateway.header_timeout_ms, gateway.body_timeout_ms, gateway.client_write_timeout_ms)
         return gateway
-
-    @property
-    def draining(self) -> bool:
-        """Whether an answer is to be the last of its connection."""
-        return self._draining()
 
     def in_the_way(self, channel: Channel) -> bool:
         """Whether another connection could be accepted, or read from, if this one were closed."""

@@ -23,11 +23,11 @@ def entry(**changes: Any) -> Entry:
     return Entry(**(fields | changes))
 
 
-def written(level: str, format: str, record: Entry) -> str:
+def written(level: str, format: str, *entries: Entry) -> str:
     stream = io.BytesIO()
     logs = Logs(stream)
     logs.configure(level, format)
-    logs.request(record, AT)
+    logs.requests([(each, AT) for each in entries])
     return stream.getvalue().decode()
 
 
@@ -37,6 +37,30 @@ def test_text_is_one_line_with_what_an_operator_looks_for():
         "2026-09-21T14:13:20.250Z info  req_1 laptop default local:fast 200 complete"
         " ttft 400 ms, 2000 ms, 111 in, 50 out\n"
     )
+
+
+def test_several_are_written_at_once_each_on_its_line():
+    class Counting(io.BytesIO):
+        writes = 0
+
+        def write(self, data):
+            self.writes += 1
+            return super().write(data)
+
+    stream = Counting()
+    Logs(stream).requests([(entry(id=id), AT) for id in ("req_1", "req_2")])
+    assert [line.split()[2] for line in stream.getvalue().decode().splitlines()] == ["req_1", "req_2"]
+    assert stream.writes == 1
+
+
+def test_what_a_pipe_does_not_take_at_once_is_written_next():
+    class Narrow(io.BytesIO):
+        def write(self, data):
+            return super().write(data[:50])
+
+    stream = Narrow()
+    Logs(stream).requests([(entry(), AT)])
+    assert stream.getvalue().decode() == written("info", "text", entry())
 
 
 def test_text_of_a_failure_ends_with_its_words():
@@ -82,4 +106,4 @@ def test_a_stream_that_fails_costs_the_line_and_nothing_else():
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    Logs(Full()).request(entry(), AT)
+    Logs(Full()).requests([(entry(), AT)])
