@@ -18,15 +18,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lmgw.core.steps import FaultKind
-from lmgw.plainsocket import Outbox, is_plain_socket
+from lmgw.plainsocket import ONE_WRITE, Outbox, is_plain_socket
 from lmgw.upstream.alarm import Alarm
 from lmgw.upstream.exchange import Head
 from lmgw.upstream.faults import HandshakeFailed
 
 #: Bytes of an answer's head, and of anything else that is no body (chunk extensions, trailers, 1xx), read in a row.
 OVERHEAD_LIMIT = 65_536
-#: Bodies up to this many bytes are sent in one write with their head.
-ONE_WRITE = 65_536
 #: Seconds a closed connection may take to say goodbye (TLS waits for the peer's) before it is broken.
 GOODBYE_S = 1.0
 

@@ -58,13 +58,13 @@ class ClientSink:
         request.end()
 
     def begin(self, status: int, headers: Sequence[answers.Header]) -> None:
-        """Send the head of a streamed answer together with its first piece, or in this turn of the event loop."""
+        """Send the head of a streamed answer."""
         if self.begun or self.closed:
             return
         channel = self._channel
         self._chunked = channel.head.version == b"HTTP/1.1"
         head = self._head(self._request, status, headers, _CHUNKED if self._chunked else b"")
-        channel.transport.write(head)
+        channel.send(head)
         if channel.clogged:
             self.pauseProducing()
 

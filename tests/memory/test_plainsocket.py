@@ -9,7 +9,8 @@ from twisted.internet import tcp
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lmgw.plainsocket import Outbox, is_plain_socket, write_now
+from lmgw import plainsocket
+from lmgw.plainsocket import ONE_WRITE, Outbox, is_plain_socket, write_now
 
 
 class Transport(tcp.Connection):
@@ -133,3 +134,12 @@ class OutboxTests(Sockets):
         self.assertEqual(self.received(), b"last words")
         self.clock.advance(0)
         self.assertEqual(self.received(), b"")
+
+    def test_pieces_for_one_socket_go_out_as_one_unless_they_are_large(self) -> None:
+        sent: list[int] = []
+        self.patch(plainsocket, "write_now", lambda transport, data: sent.append(len(data)))
+        large = b"x" * ONE_WRITE
+        self.turn(b"1", b"2")
+        sent.clear()
+        self.turn(b"head", b"chunk", large, large)
+        self.assertEqual(sent, [len(b"headchunk"), ONE_WRITE, ONE_WRITE])
