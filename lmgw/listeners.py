@@ -12,9 +12,9 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
@@ -42,8 +42,7 @@ class ListenError(Exception):
     """A port that cannot be opened, in words for the person who must act."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where one side (``client`` or ``admin``) listens: host and port (0: any free one), or an endpoint string."""
 
     side: str
@@ -81,8 +80,7 @@ def addresses(gateway: Gateway) -> tuple[Address, Address]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a change of addresses comes to; ``open`` can be opened beside the old ones, ``reopen`` only after them."""
 
     keep: tuple[Address, ...]

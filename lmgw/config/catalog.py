@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+
+import msgspec
 
 from lmgw.config.snapshot import Capabilities, Provider
 
@@ -25,8 +26,7 @@ _AFTER = re.compile(
 _DOT = re.compile(r"(?<=\d)\.(?=\d)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(msgspec.Struct, frozen=True):
     """One pattern, cut at its stars.
 
     ``weight`` orders patterns: by how much of a name they fix, and one for certain providers before one for all.

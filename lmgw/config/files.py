@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from lmgw.config.keys import Table
 from lmgw.config.leaks import refuse_keys
@@ -17,8 +18,7 @@ from lmgw.config.schema import GATEWAY, PROFILE, ROOT
 from lmgw.config.syntax import MOST_BYTES, parse
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(msgspec.Struct, frozen=True):
     """What the files came to: one table, and seven hex digits over their names and contents.
 
     ``incomplete``: something could not be read, so that what is missing means nothing.

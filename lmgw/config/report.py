@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: What may be quoted: short and plain ...
@@ -29,8 +30,7 @@ def quote(text: str) -> str:
     return f'"{text}"' if quotable(text) else "(not shown)"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where something is written: a file, and the full path of a key in it (``tiers["cloud:capable"].model``)."""
 
     file: str

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+import msgspec
 
 #: Seconds after which any bucket that nobody takes from is full again: the burst is half a minute's requests, and
 #: never less than one.
 REFILL_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """Why a request must wait: the limit in requests a minute, and whole seconds until the next token."""
 
     limit: int

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 #: Fewer outcomes than this say nothing: one bad request must not open a circuit alone.
 MIN_OUTCOMES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """When a circuit opens: ``window`` outcomes looked at (0 = never opens), error share, seconds it stays open."""
 
     window: int = 10

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from lmgw.core.ask import Turn
 
@@ -20,8 +21,7 @@ _THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _PUNCTUATION = re.compile(r"\A[\W_]+|[\W_]+\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(msgspec.Struct, frozen=True):
     """A classifier's answer, lower-cased.
 
     :ivar written: the tier label as it was written; ``tier`` is the same without ``-think``.
@@ -31,7 +31,7 @@ class Label:
 
     written: str
     bare: bool = True
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
 
     @property
     def tier(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lmgw.config.snapshot import Mode, Profile, Tier
 from lmgw.core import rules
@@ -23,8 +23,7 @@ UNKNOWN_MODEL = "unknown-model"
 NAMED = "named by the request"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """The classifier must say first what this text is; ask the tiers in order until one does."""
 
     text: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from lmgw.core.ask import Ask
 from lmgw.core.candidates import Health
@@ -32,8 +33,7 @@ from lmgw.core.steps import (
 from lmgw.errors import GatewayError, Unavailable
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """The plan for one request.
 
     :ivar question: what the classifier would be asked; ``None`` where nothing is classified. Without a label given the

@@ -7,8 +7,9 @@ The session says one :mod:`step <lmgw.core.steps>` at a time and is told its out
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lmgw.config.snapshot import Profile, Tier
 from lmgw.core import classify

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
+
+import msgspec
 
 from lmgw.core.steps import Fault, FaultKind
 from lmgw.errors import GatewayError, KeyRefused
@@ -40,8 +41,7 @@ _KEY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a fault means for the request and for the circuits.
 
     :ivar retry: the same tier may be tried again.

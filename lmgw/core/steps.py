@@ -6,7 +6,6 @@ a list of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -32,8 +31,7 @@ class FaultKind(StrEnum):
     DEADLINE = "deadline"  # request_timeout_ms is used up
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One failed attempt.
 
     :ivar error: what the caller would be told if this were the end of it.

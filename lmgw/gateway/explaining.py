@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from lmgw.core.auth import DEFAULT_PROFILE
 from lmgw.core.explain import Explanation, explain
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from lmgw.gateway.runtime import Runtime
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True):
     """Under which circumstances a request is explained.
 
     :ivar route: whose dialect its body is in.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from lmgw.config.snapshot import Mode, Profile
 from lmgw.core.ask import Ask, Prompt, Turn
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from lmgw.gateway.engine import Engine
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
+class Rehearsal(msgspec.Struct, frozen=True):
     """What a profile's classifiers made of one text.
 
     :ivar label: ``None`` where none of them gave one.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from lmgw.config.snapshot import Backend, Config, Provider, Tier
 from lmgw.core.auth import Doorman
@@ -25,8 +26,7 @@ DIALECT = {
 OPENAI_HOSTS = ("https://api.openai.com",)
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(msgspec.Struct, frozen=True):
     """A tier made ready: what to render for it, and where to send it.
 
     ``responses`` says that its backend is taken to have the Responses API besides ``dialect``.
@@ -41,8 +41,7 @@ class Lane:
     timers: Timers
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(msgspec.Struct, frozen=True):
     """What a request reads once and carries to its end."""
 
     config: Config

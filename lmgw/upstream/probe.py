@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import treq
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, TimeoutError
@@ -22,8 +21,7 @@ _ROUTES = {Provider.OLLAMA: "/api/version"}
 _ANTHROPIC_VERSION = "2023-06-01"
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(msgspec.Struct, frozen=True):
     """What a probe found.
 
     :ivar ok: the backend answered, and accepts the key.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from lmgw.config.snapshot import Gateway
 from lmgw.core.record import Filter
@@ -12,8 +13,7 @@ from lmgw.gateway.explaining import Circumstances
 from lmgw.gateway.inbound import Sink
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadResult:
+class ReloadResult(msgspec.Struct, frozen=True):
     """What came of a reload.
 
     :ivar summary: the line that the log has too: ``reloaded 3f9c21a: +1 tier``, ``files unchanged since 13:40:02``.

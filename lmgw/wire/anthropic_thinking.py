@@ -6,8 +6,9 @@ takes, and which efforts, is in its :class:`~lmgw.config.snapshot.Capabilities`;
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from lmgw.config.snapshot import Capabilities
 from lmgw.wire.events import Reasoning
@@ -18,8 +19,7 @@ _LEAST_BUDGET = 1024
 _DISABLED = {"thinking": {"type": "disabled"}}
 
 
-@dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(msgspec.Struct, frozen=True):
     """What a request says of thinking.
 
     :ivar fields: top-level fields of the body.
@@ -28,7 +28,7 @@ class Thinking:
     :ivar lost: the caller wanted thinking and does not get it.
     """
 
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = {}
     effort: str | None = None
     on: bool = False
     lost: bool = False

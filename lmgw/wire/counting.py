@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from lmgw.errors import GatewayError, UpstreamFailed
@@ -21,8 +19,7 @@ class _Counted(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Counted).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(msgspec.Struct, frozen=True):
     """One request made ready for one tier, and the way back of its answer."""
 
     request: Rendered

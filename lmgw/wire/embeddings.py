@@ -10,7 +10,6 @@ import binascii
 import struct
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -72,8 +71,7 @@ class _NumbersFromOllama(_Envelope):
 _Kind = TypeVar("_Kind", bound=_Envelope)
 
 
-@dataclass(frozen=True, slots=True)
-class Embeddings:
+class Embeddings(msgspec.Struct, frozen=True):
     """One request made ready for one tier, and the way back of its answer.
 
     ``answer`` takes a whole 2xx body; an error inside it is in ``progress.error`` and the bytes are empty.

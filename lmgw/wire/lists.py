@@ -7,7 +7,6 @@ compare names exactly, need dates that parse, and ``model_info`` in ``show`` (an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -29,8 +28,7 @@ _NEVER = "2318-01-01T00:00:00Z"
 _ARCHITECTURE = "lmgw"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One name that a caller may ask for.
 
     :ivar owned_by: the backend of a tier, ``alias`` or ``profile`` for the others.

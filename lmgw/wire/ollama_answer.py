@@ -8,7 +8,6 @@ an object, durations are integers of nanoseconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -125,8 +124,7 @@ def parse_answer(body: bytes) -> Answer:
     return Answer("", line.model or "", (*parts, *calls), finish, line_usage(line))
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """Where one of the two routes keeps the text, the thinking and the calls of an answer."""
 
     generate: bool

@@ -7,7 +7,6 @@ servers (DeepSeek, llama-cpp-python) refuse arrays of text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -177,13 +176,12 @@ def takes_strict(schema: Any) -> bool:
     return all(takes_strict(entry) for entry in schema.values())
 
 
-@dataclass(slots=True)
-class Conversation:
+class Conversation(msgspec.Struct):
     """Neutral turns written one after the other as OpenAI's messages."""
 
     target: Target
-    rendered: list[dict[str, Any]] = field(default_factory=list)
-    lossy: list[str] = field(default_factory=list)
+    rendered: list[dict[str, Any]] = []
+    lossy: list[str] = []
 
     def add(self, message: Message) -> None:
         """Write one turn: tool results first, each a message of its own, then what else it holds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lmgw.errors import GatewayError
 from lmgw.wire.events import FinishReason, Usage
@@ -11,8 +11,7 @@ from lmgw.wire.events import FinishReason, Usage
 TEXT_KEPT = 4096
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(msgspec.Struct):
     """The state of an answer, kept up to date by whatever reads it.
 
     :ivar content: text, reasoning or a fragment of a tool call has come: the commit point.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -44,8 +43,7 @@ _STATELESS = {"background": False, "previous_response_id": None, "store": False}
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """What the caller calls a tool whose function is not simply its own."""
 
     name: str
@@ -53,8 +51,7 @@ class Origin:
     custom: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(msgspec.Struct, frozen=True):
     """What is kept of a request for its answer.
 
     :ivar fields: the response's fields that repeat it, as JSON without the braces.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import msgspec
 
@@ -13,8 +12,7 @@ from lmgw.errors import GatewayError
 EXCERPT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """How the dialects call one status: Anthropic's ``type``, OpenAI's ``type`` and ``code``."""
 
     anthropic: str
