@@ -55,7 +55,7 @@ class Circuits:
         self._health = Health()
         self._backends: dict[str, Circuit] = {}
         self._tiers: dict[str, Circuit] = {}
-        self._pairs: dict[str, tuple[Circuit, Circuit]] = {}
+        self._pairs: dict[tuple[str, str], tuple[Circuit, Circuit]] = {}
         self._keyless: frozenset[str] = frozenset()
 
     def adopt(self, config: Config) -> None:
@@ -64,7 +64,10 @@ class Circuits:
         self._health = Health(gateway.health_window, gateway.health_error_threshold, gateway.health_cooldown_ms / 1000)
         self._backends = self._kept(self._backends, config.backends)
         self._tiers = self._kept(self._tiers, config.tiers)
-        self._pairs = {name: (self._backends[tier.backend], self._tiers[name]) for name, tier in config.tiers.items()}
+        self._pairs = {
+            (name, tier.backend): (self._backends[tier.backend], self._tiers[name])
+            for name, tier in config.tiers.items()
+        }
         self._keyless = frozenset(name for name, backend in config.backends.items() if not backend.usable)
 
     def _kept(self, circuits: dict[str, Circuit], names: Iterable[str]) -> dict[str, Circuit]:
@@ -82,8 +85,8 @@ class Circuits:
         return self._tiers.get(name) or Circuit(self._health)
 
     def _before(self, tier: Tier) -> tuple[Circuit, Circuit]:
-        """The circuits in front of a tier: its backend's and its own."""
-        return self._pairs.get(tier.name) or (self.backend(tier.backend), self.tier(tier.name))
+        """The circuits in front of a tier, its backend's and its own; a reload may have moved it to another backend."""
+        return self._pairs.get((tier.name, tier.backend)) or (self.backend(tier.backend), self.tier(tier.name))
 
     def enter(self, tier: Tier, now: float) -> Passage:
         """Begin an attempt at this tier."""
