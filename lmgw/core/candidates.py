@@ -272,4 +272,4 @@ def no_key(tier: Tier) -> Unavailable:
 
 def _above(ladder: tuple[Tier, ...], tier: Tier) -> int:
     """Return the index of the first rung above a tier, whether or not the tier is a rung itself."""
-    return bisect_right(ladder, tier.index, key=_INDEX)
+    return bisect_right(ladder, tier.index, key=_INDEX)  # a ladder's tiers stand in their order

@@ -18,6 +18,7 @@ from lmgw.upstream.exchange import Exchange, Timers
 from lmgw.upstream.pool import Pools
 from lmgw.upstream.target import BackendTarget
 
+#: Looked at with every request: as an attribute of an Enum it takes as long as a call.
 _DEMO = Provider.DEMO
 
 

@@ -1,3 +1,4 @@
+import gc
 import hashlib
 import io
 import threading
@@ -5,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from lmgw import tap
 from lmgw.cli import Options, main
 from lmgw.version import VERSION
 
@@ -148,3 +150,13 @@ def test_a_broken_configuration_is_named_where_the_gateway_is_looked_for_elsewhe
     path = config("[gateway\n")
     assert main(["status"]) == 1
     assert capsys.readouterr().err.startswith(f"{path} does not load (lmgw check says why): ")
+
+
+def test_a_start_that_fails_leaves_the_garbage_collector_at_work(tmp_path):
+    twistd = {"pidfile": "", "nodaemon": True, "syslog": True, "logfile": None}
+    options = tap.Options()
+    options.parent = twistd
+    options.parseOptions(["--config", str(tmp_path / "none.toml")])
+    with pytest.raises(SystemExit, match=r"none\.toml"):
+        tap.makeService(options)
+    assert gc.isenabled()
