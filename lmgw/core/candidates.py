@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from operator import attrgetter
 from typing import Protocol
+
+import msgspec
 
 from lmgw.config.snapshot import Tier
 from lmgw.core.fit import PromptSize
 from lmgw.core.identity import Identity
-from lmgw.core.routes import Routes
+from lmgw.core.routes import Choice, Routes, above
 from lmgw.core.trace import Trace
 from lmgw.errors import ContextTooLong, GatewayError, Unavailable
-
-_INDEX = attrgetter("index")
 
 #: Why a tier is passed over that does not do its part.
 CIRCUIT_OPEN = "its circuit is open after repeated failures"
@@ -33,67 +31,23 @@ class Health(Protocol):
         """Whether the backend's key is not set, so that it must not be called."""
 
 
-class Course:
+class Course(msgspec.Struct):
     """The tiers that one request may try, from a first choice on; every tier is chosen at most once.
 
     :ivar current: the tier chosen last.
-
-    ``climbs``: after a failure the ladder goes on (automatic modes). ``grows``: a prompt that is too long may go up the
-    ladder. ``explicit``: the first choice is tried even if its circuit is open, where nothing else is left. ``kept``:
-    the first choice stays however long the prompt is. ``size`` is ``None`` where length does not matter at all.
     """
 
-    __slots__ = (
-        "_chosen",
-        "_climbs",
-        "_explicit",
-        "_failover",
-        "_grows",
-        "_health",
-        "_identity",
-        "_kept",
-        "_ladder",
-        "_next",
-        "_routes",
-        "_size",
-        "_trace",
-        "_tried",
-        "_why",
-        "current",
-    )
-
-    def __init__(
-        self,
-        routes: Routes,
-        identity: Identity,
-        health: Health,
-        trace: Trace,
-        size: PromptSize | None,
-        chosen: Tier,
-        why: str,
-        *,
-        ladder: tuple[Tier, ...] = (),
-        failover: tuple[Tier, ...] | None = None,
-        climbs: bool = False,
-        grows: bool = False,
-        explicit: bool = False,
-        kept: bool = False,
-    ) -> None:
-        self._routes = routes
-        self._identity = identity
-        self._health = health
-        self._trace = trace
-        self._size = size
-        self._chosen = self.current = chosen
-        self._why = why
-        self._ladder = ladder
-        self._next = _above(ladder, chosen)
-        self._failover = routes.failover[chosen.name] if failover is None else failover
-        self._climbs = climbs
-        self._grows = grows
-        self._explicit = explicit
-        self._kept = kept
-        self._tried: set[str] = set()
+    _routes: Routes
+    _identity: Identity
+    _health: Health
+    _trace: Trace
+    _size: PromptSize
+    _choice: Choice
+    current: Tier
+    #: The index of the next rung up, and the failover list that counts.
+    _next: int
+    _failover: tuple[Tier, ...]
+    _tried: set[str] = set()
 
     # Each of these raises Unmeasured where the prompt must be counted first, and can then be called again.
 
@@ -102,23 +56,24 @@ class Course:
 
         Raises :class:`~lmgw.errors.ContextTooLong` where no tier that the request may use takes the prompt.
         """
-        if self._size is not None and not self._kept and not self._fits(self._chosen):
-            return self._larger(self._size, now)
-        if self._usable(self._chosen, now):
-            return self._take(self._chosen, self._why)
+        choice = self._choice
+        if not choice.kept and not self._fits(choice.tier):
+            return self._larger(now)
+        if self._usable(choice.tier, now):
+            return self._take(choice.tier, choice.why)
         return self.after_failure(now)
 
     def after_failure(self, now: float) -> Tier | None:
         """Return where a failed attempt goes: the failover list, then up the ladder, then to what was skipped."""
-        why = f"{self.current.name} failed" if self._tried else f"{self._chosen.name} cannot be used"
+        why = f"{self.current.name} failed" if self._tried else f"{self._choice.tier.name} cannot be used"
         for tier in self._failover:
             if self._usable(tier, now) and self._fits(tier):
                 return self._take(tier, f"{why}, the next of the failover list")
-        rung = self._up(self._next, now) if self._climbs else None
+        rung = self._up(self._next, now) if self._choice.climbs else None
         if rung is not None:
             return self._climb(rung, f"{why}, the next tier up")
-        if self._explicit and self._is_last_resort(self._chosen):
-            return self._take(self._chosen, "there is no other, although its circuit is open")
+        if self._choice.explicit and self._is_last_resort(self._choice.tier):
+            return self._take(self._choice.tier, "there is no other, although its circuit is open")
         return None
 
     def after_refusal(self, now: float) -> Tier | None:
@@ -132,7 +87,7 @@ class Course:
 
     def weigh(self) -> None:
         """See to it that ``can_climb`` never needs a count: circuits that are open now may be closed by then."""
-        for tier in self._ladder[self._next :]:
+        for tier in self._choice.ladder[self._next :]:
             self._fits(tier, note=False)
 
     def may_repeat(self, now: float) -> bool:
@@ -140,7 +95,7 @@ class Course:
         if self._health.available(self.current, now):
             return True
         alone = not any(self._usable(tier, now, note=False) for tier in self._failover)
-        return self._explicit and self.current is self._chosen and alone
+        return self._choice.explicit and self.current is self._choice.tier and alone
 
     def roomier(self, now: float) -> Tier | None:
         """Return the next tier with a larger window, after the upstream found the prompt too long."""
@@ -166,7 +121,7 @@ class Course:
 
     def down(self, now: float) -> GatewayError:
         """Return the 503 for a request that no tier can take now."""
-        tiers = [self._chosen, *(tier for tier in self._elsewhere() if tier is not self._chosen)]
+        tiers = [self._choice.tier, *(tier for tier in self._elsewhere() if tier is not self._choice.tier)]
         keyless = [tier for tier in tiers if self._health.key_missing(tier.backend)]
         waits = {tier.name: until - now for tier in tiers if (until := self._health.open_until(tier)) is not None}
         if len(keyless) == len(tiers) or not waits:
@@ -177,14 +132,16 @@ class Course:
             headers=(("retry-after", str(wait_s)),),
         )
 
-    def _larger(self, size: PromptSize, now: float) -> Tier | None:
+    def _larger(self, now: float) -> Tier | None:
         """Return a tier that takes a prompt which the first choice does not."""
-        found = self._with_room(now, self._chosen)
+        found = self._with_room(now, self._choice.tier)
         if found is not None or any(self._fits(tier, note=False) for tier in self._elsewhere()):
             return found
-        if not self._grows:
-            raise self._too_long(size)
-        for tier in sorted(self._ladder, key=lambda tier: (tier.max_context_tokens or 0, tier.index), reverse=True):
+        if not self._choice.grows:
+            raise self._too_long()
+        for tier in sorted(
+            self._choice.ladder, key=lambda tier: (tier.max_context_tokens or 0, tier.index), reverse=True
+        ):
             if self._usable(tier, now):
                 return self._climb(tier, f"the prompt is too long for the whole ladder: {tier.name} takes the most")
         return None
@@ -200,12 +157,12 @@ class Course:
 
     def _elsewhere(self) -> list[Tier]:
         """Return where a prompt may go for its length, the ladder first."""
-        ladder = self._ladder[self._next :] if self._grows else ()
+        ladder = self._choice.ladder[self._next :] if self._choice.grows else ()
         return [tier for tier in (*ladder, *self._failover) if self._identity.may_use(tier.name)]
 
     def _up(self, rung: int, now: float, *, note: bool = True) -> Tier | None:
         """Return the first tier of the ladder, from index ``rung`` on, that can be used and fits."""
-        for tier in self._ladder[rung:]:
+        for tier in self._choice.ladder[rung:]:
             if self._usable(tier, now, note=note) and self._fits(tier, note=note):
                 return tier
         return None
@@ -216,11 +173,11 @@ class Course:
 
     def _above_current(self) -> int:
         """Return where the ladder goes on above the current tier, which a failover may have put higher up."""
-        return max(self._next, _above(self._ladder, self.current))
+        return max(self._next, above(self._choice.ladder, self.current))
 
     def _climb(self, tier: Tier, why: str) -> Tier:
         """Take a tier of the ladder: from now on its place and its failover list count."""
-        self._next = _above(self._ladder, tier)
+        self._next = above(self._choice.ladder, tier)
         self._failover = self._routes.failover[tier.name]
         return self._take(tier, why)
 
@@ -246,15 +203,15 @@ class Course:
         return False
 
     def _fits(self, tier: Tier, *, note: bool = True) -> bool:
-        if self._size is None or self._size.fits(tier):
+        if tier.max_context_tokens is None or not self._choice.sized or self._size.fits(tier):
             return True
         if note:
             self._trace.skipped(tier, f"it takes {tier.max_context_tokens:,} tokens, the prompt has {self._size.words}")
         return False
 
-    def _too_long(self, size: PromptSize) -> ContextTooLong:
+    def _too_long(self) -> ContextTooLong:
         """Return the 400 that says how long the prompt is, and who would take it."""
-        tier = self._chosen
+        tier, size = self._choice.tier, self._size
         said = f"prompt is too long: {size.words}, {tier.name} takes {tier.max_context_tokens:,}"
         others = [t.name for t in self._routes.tiers.values() if self._identity.may_ask_for(t.name) and size.fits(t)]
         advice = f"shorten it or name one of {', '.join(others[:5])}" if others else "no tier here takes it: shorten it"
@@ -268,8 +225,3 @@ def no_key(tier: Tier) -> Unavailable:
         "admin port (/admin/health)",
         headers=(("x-should-retry", "false"),),
     )
-
-
-def _above(ladder: tuple[Tier, ...], tier: Tier) -> int:
-    """Return the index of the first rung above a tier, whether or not the tier is a rung itself."""
-    return bisect_right(ladder, tier.index, key=_INDEX)  # a ladder's tiers stand in their order

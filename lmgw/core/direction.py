@@ -13,14 +13,15 @@ from lmgw.core.fit import PromptSize
 from lmgw.core.identity import Identity
 from lmgw.core.names import forbidden, unknown_model
 from lmgw.core.prompts import NO_BACKEND, system_text
-from lmgw.core.routes import ProfileRoutes, Routes
+from lmgw.core.routes import NAMED, Choice, ProfileRoutes, Routes, choice
 from lmgw.core.steps import Reply
 from lmgw.core.trace import Trace
 from lmgw.errors import Forbidden, UnknownModel
 
 #: The value of ``X-LMG-Fallback`` where the model named is nobody's.
 UNKNOWN_MODEL = "unknown-model"
-NAMED = "named by the request"
+#: The usual mode; as an attribute of an Enum it takes as long as a call.
+_DISPATCH = Mode.DISPATCH
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -34,7 +35,7 @@ class Question(msgspec.Struct, frozen=True):
 Where = Course | Reply | Question
 
 
-class Direction:
+class Direction(msgspec.Struct):
     """Leads one request from its model hint to a :class:`~lmgw.core.candidates.Course`, or to a fixed reply.
 
     :ivar here: the profile that decides now; rules may lead on to another.
@@ -42,21 +43,16 @@ class Direction:
     :ivar think: thinking on by label; ``None`` leaves it to the tier.
     """
 
-    __slots__ = ("_ask", "_health", "_identity", "_label", "_routes", "_size", "_trace", "here", "judged", "think")
-
-    def __init__(
-        self, routes: Routes, identity: Identity, ask: Ask, health: Health, size: PromptSize, trace: Trace
-    ) -> None:
-        self._routes = routes
-        self._identity = identity
-        self._ask = ask
-        self._health = health
-        self._size = size
-        self._trace = trace
-        self._label: Label | None = None
-        self.here: ProfileRoutes = routes.profiles[identity.profile]
-        self.judged = False
-        self.think: bool | None = None
+    _routes: Routes
+    _identity: Identity
+    _ask: Ask
+    _health: Health
+    _size: PromptSize
+    _trace: Trace
+    here: ProfileRoutes
+    judged: bool = False
+    think: bool | None = None
+    _label: Label | None = None
 
     @property
     def system(self) -> str | None:
@@ -119,8 +115,8 @@ class Direction:
         """Raise :class:`~lmgw.errors.Forbidden` for a tier that this caller may not name, or not without the flag."""
         if not self._identity.may_ask_for(tier.name):
             raise forbidden("tier", tier.name, self._routes.config, self._identity)
-        above = tier.name not in self.here.rungs
-        if above and self.here.profile.expert_requires_flag and not self._ask.expert:
+        flag_missing = self.here.profile.expert_requires_flag and not self._ask.expert
+        if flag_missing and tier.name not in self.here.rungs:
             raise Forbidden(
                 f"{tier.name} is above {self.here.profile.max_auto_tier}, the most capable tier that profile "
                 f'"{self.here.name}" gives by itself: send the header X-LMG-Expert: true to use it'
@@ -138,50 +134,43 @@ class Direction:
             case "embeddings":  # vectors of another model would be worthless: no failover
                 if named is None:
                     raise unknown_model(self._ask.model, self._routes.config, self._identity)
-                return self._course(named, NAMED, sized=False, failover=(), explicit=True)
+                return self._course(Choice(named, NAMED, (), explicit=True, sized=False))
             case "count_tokens":
-                tier, why = (named, NAMED) if named else self._default()
-                return self._course(tier, why, sized=False, explicit=True)
+                found = self.here.dispatch[named.name] if named else self._default()
+                return self._begin(found.tier, found.why, sized=False, explicit=True)
             case _:
                 return self._dispatch(named)
 
     def _enter(self, named: Tier | None) -> Where:
         """Do as the profile's mode says."""
         profile = self.here.profile
-        self._trace.mode = profile.mode
-        match profile.mode:
-            case Mode.DISPATCH:
-                return self._dispatch(named)
+        self._trace.mode = mode = profile.mode
+        if mode is _DISPATCH:
+            return self._dispatch(named)
+        match mode:
             case Mode.ESCALATE:
                 return self._escalate(named)
             case Mode.CLASSIFY:
                 return self._classify(named)
-            case Mode.REPLY:
+            case _:
                 return Reply(profile.reply_message or NO_BACKEND)
 
     def _dispatch(self, named: Tier | None) -> Course:
-        if named is None:
-            tier, why = self._default()
-            return self._course(tier, why, ladder=self.here.ladder, grows=tier.name in self.here.rungs, explicit=True)
-        # What is addressed to a tier leaves it only for what the operator wrote down.
-        ladder = self.here.upward.get(named.name, ()) if self.here.profile.ladder_written else ()
-        return self._course(named, NAMED, ladder=ladder, grows=bool(ladder), explicit=True)
+        return self._course(self.here.dispatch[named.name] if named is not None else self._default())
 
     def _escalate(self, named: Tier | None) -> Course:
         if named is not None and named.name not in self.here.rungs:
-            return self._course(named, f"{NAMED}, above the ladder", explicit=True)
+            return self._begin(named, f"{NAMED}, above the ladder", explicit=True)
         self.judged = True
         if named is None:
             ladder = self._ladder()
-            return self._course(ladder[0], "the ladder starts here", ladder=ladder, climbs=True, grows=True)
-        return self._course(
-            named, f"{NAMED}: the ladder starts here", ladder=self._from(named), climbs=True, grows=True
-        )
+            return self._begin(ladder[0], "the ladder starts here", ladder, climbs=True, grows=True)
+        return self._begin(named, f"{NAMED}: the ladder starts here", self._from(named), climbs=True, grows=True)
 
     def _classify(self, named: Tier | None) -> Course | Question:
         if named is not None:
             ladder = self._from(named)
-            return self._course(named, NAMED, ladder=ladder, climbs=True, grows=bool(ladder), explicit=True)
+            return self._begin(named, NAMED, ladder, climbs=True, grows=bool(ladder), explicit=True)
         profile = self.here.profile
         text = (
             None if profile.classifier_context == 0 else question(self._size.prompt.turns, profile.classifier_context)
@@ -208,18 +197,18 @@ class Direction:
         if self._size.prompt.tool_result and len(ladder) > 1 and tier.name == ladder[0].name:
             tier, why = ladder[1], f"{why}; with a tool's result never the first of the ladder"
         on_ladder = tier.name in self.here.rungs
-        return self._course(tier, why, ladder=ladder, climbs=True, grows=on_ladder, kept=not on_ladder)
+        return self._begin(tier, why, ladder, climbs=True, grows=on_ladder, kept=not on_ladder)
 
-    def _default(self) -> tuple[Tier, str]:
-        """Return the tier that the profile gives where nobody names one, and the words for it."""
-        tier = self.here.classifier
-        if tier is None:
+    def _default(self) -> Choice:
+        """Return what the profile gives where nobody names a tier."""
+        default = self.here.default
+        if default is None:
             raise UnknownModel(
                 f'Profile "{self.here.name}" answers by itself: there is no model behind it', param="model"
             )
-        if not self._identity.may_use(tier.name):
-            raise forbidden("tier", tier.name, self._routes.config, self._identity)
-        return tier, f'the classifier of profile "{self.here.name}"'
+        if not self._identity.may_use(default.tier.name):
+            raise forbidden("tier", default.tier.name, self._routes.config, self._identity)
+        return default
 
     def _usable(self) -> tuple[Tier, ...]:
         """Return the tiers of the ladder that this caller may use and that have their backend's key."""
@@ -235,9 +224,7 @@ class Direction:
 
     def _from(self, tier: Tier) -> tuple[Tier, ...]:
         """Return the same from a tier on; nothing for one above the ladder."""
-        if tier.name not in self.here.rungs:
-            return ()
-        return tuple(rung for rung in self._usable() if rung.index >= tier.index)
+        return self.here.from_rung(tier, self._usable()) if tier.name in self.here.rungs else ()
 
     def _ladder(self) -> tuple[Tier, ...]:
         """Return the usable ladder where there must be one.
@@ -252,31 +239,18 @@ class Direction:
             raise no_key(allowed[0])
         raise forbidden("profile", self.here.name, self._routes.config, self._identity)
 
-    def _course(
-        self,
-        tier: Tier,
-        why: str,
-        *,
-        sized: bool = True,
-        ladder: tuple[Tier, ...] = (),
-        failover: tuple[Tier, ...] | None = None,
-        climbs: bool = False,
-        grows: bool = False,
-        explicit: bool = False,
-        kept: bool = False,
-    ) -> Course:
+    def _begin(self, tier: Tier, why: str, ladder: tuple[Tier, ...] = (), **how: bool) -> Course:
+        return self._course(choice(tier, why, self._routes.failover, ladder, **how))
+
+    def _course(self, begins: Choice) -> Course:
         return Course(
             self._routes,
             self._identity,
             self._health,
             self._trace,
-            self._size if sized else None,
-            tier,
-            why,
-            ladder=ladder,
-            failover=failover,
-            climbs=climbs,
-            grows=grows,
-            explicit=explicit,
-            kept=kept,
+            self._size,
+            begins,
+            begins.tier,
+            begins.rung,
+            begins.failover,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from lmgw.config.snapshot import Tier
 from lmgw.core.ask import Ask, Prompt
 from lmgw.core.steps import Measure
@@ -20,22 +22,23 @@ class Unmeasured(Exception):
     """Bytes alone do not decide: the tokens must be counted first."""
 
 
-class PromptSize:
+class PromptSize(msgspec.Struct):
     """The size of one request's prompt, in tokens: bounds first, the count only where they do not decide.
 
-    ``largest`` is the largest window of the configuration: nothing need be counted beyond it.
+    ``_largest`` is the largest window of the configuration: nothing need be counted beyond it.
     """
 
-    __slots__ = ("_ask", "_atmost", "_bytes_looked_at", "_counted", "_enough", "_prompt", "_text_looked_at")
+    _ask: Ask
+    _largest: int
+    _prompt: Prompt | None = None
+    _counted: int | None = None
+    _atmost: float = math.inf
+    _bytes_looked_at: bool = False
+    _text_looked_at: bool = False
 
-    def __init__(self, ask: Ask, largest: int) -> None:
-        self._ask = ask
-        self._enough = max(largest, COUNTED_AT_LEAST)
-        self._prompt: Prompt | None = None
-        self._counted: int | None = None
-        self._atmost = math.inf
-        self._bytes_looked_at = False
-        self._text_looked_at = False
+    @property
+    def _enough(self) -> int:
+        return max(self._largest, COUNTED_AT_LEAST)
 
     @property
     def prompt(self) -> Prompt:

@@ -34,7 +34,7 @@ class Identity:
 
     def may_ask_for(self, tier: str) -> bool:
         """Whether the caller may name this tier, itself or by an alias."""
-        return self.may_use(tier) and (self.named_tiers is None or tier in self.named_tiers)
+        return (self.tiers is None or tier in self.tiers) and (self.named_tiers is None or tier in self.named_tiers)
 
 
 def effective_priority(identity: Identity, asked: int | None, *, auth_required: bool) -> int:

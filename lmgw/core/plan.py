@@ -53,7 +53,6 @@ from lmgw.errors import GatewayError, UpstreamTimeout
 __all__ = ["Ask", "Health", "RouteSession", "Routes"]
 
 COMMIT, DONE, REJECT = Commit(), Done(), Reject()
-_NONE: frozenset[Any] = frozenset()
 
 
 class RouteSession:
@@ -65,31 +64,19 @@ class RouteSession:
     :ivar trace: what was decided and why, always up to date.
     """
 
-    __slots__ = (
-        "_answered",
-        "_ask",
-        "_blamed",
-        "_choose",
-        "_course",
-        "_direction",
-        "_error",
-        "_fault",
-        "_health",
-        "_inquiry",
-        "_random",
-        "_retries",
-        "_routes",
-        "_size",
-        "_started",
-        "_step",
-        "_waited",
-        "trace",
-    )
-
     # Not set before they are needed:
     _choose: Callable[[float], Tier | None]
     _course: Course
     _step: Step
+    _started: float
+    # What most requests never change:
+    _inquiry: Inquiry | None = None
+    _retries = 0
+    _fault: Fault | None = None
+    _error: GatewayError | None = None
+    _answered: Tier | None = None
+    _waited: frozenset[str] = frozenset()
+    _blamed: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(
         self, routes: Routes, identity: Identity, ask: Ask, health: Health, random: Callable[[], float]
@@ -102,15 +89,8 @@ class RouteSession:
         self._health = health
         self._random = random
         self._size = PromptSize(ask, routes.largest_window)
-        self._direction = Direction(routes, identity, ask, health, self._size, self.trace)
-        self._inquiry: Inquiry | None = None
-        self._retries = 0
-        self._started = 0.0
-        self._fault: Fault | None = None
-        self._error: GatewayError | None = None
-        self._answered: Tier | None = None
-        self._waited: frozenset[str] = _NONE
-        self._blamed: frozenset[tuple[str, str]] = _NONE
+        here = routes.profiles[identity.profile]
+        self._direction = Direction(routes, identity, ask, health, self._size, self.trace, here)
 
     @property
     def profile(self) -> Profile:
@@ -162,9 +142,8 @@ class RouteSession:
     # --- choosing ----------------------------------------------------------------------------------------------------
 
     def _go(self, where: Where, now: float) -> Step:
-        self._inquiry = None
         if isinstance(where, Course):
-            self._course = where
+            self._inquiry, self._course = None, where
             return self._pick(where.first, now)
         if isinstance(where, Question):
             self._inquiry = Inquiry(where, self._routes, self._health, self.trace, self._ask.deadline)

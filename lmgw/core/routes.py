@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
+from operator import attrgetter
+
+import msgspec
 
 from lmgw.config.snapshot import Config, Profile, Tier
 from lmgw.core.names import Names
@@ -11,30 +15,83 @@ from lmgw.core.sufficiency import Jury
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+#: Why a request begins with a tier.
+NAMED = "named by the request"
+
+_INDEX = attrgetter("index")
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The tier that a request begins with, and where it may go from there.
+
+    :ivar failover: the tiers that its ``failover`` list names.
+    :ivar ladder: the rungs there are; ``rung`` is the index of the first above the tier.
+    :ivar climbs: after a failure the ladder goes on (automatic modes).
+    :ivar grows: a prompt that is too long may go up the ladder.
+    :ivar explicit: the tier is tried even if its circuit is open, where nothing else is left.
+    :ivar kept: it stays however long the prompt is.
+    :ivar sized: the prompt's length matters at all.
+    """
+
+    tier: Tier
+    why: str
+    failover: tuple[Tier, ...]
+    ladder: tuple[Tier, ...] = ()
+    rung: int = 0
+    climbs: bool = False
+    grows: bool = False
+    explicit: bool = False
+    kept: bool = False
+    sized: bool = True
+
 
 class ProfileRoutes:
     """A profile with its names looked up.
 
     :ivar ladder: the tiers from the first to ``max_auto_tier``.
     :ivar rungs: the names of the ladder's tiers.
-    :ivar upward: a rung's name to the ladder from there on.
+    :ivar dispatch: a tier's name to where a request that names it begins in ``dispatch`` mode.
+    :ivar default: where one that names none does; ``None`` where the profile answers by itself.
     :ivar classifiers: the tiers that label requests, in the order they are asked.
     :ivar system: what goes before the client's system text where nothing was classified.
     """
 
-    __slots__ = ("classifier", "classifiers", "jury", "ladder", "name", "profile", "rungs", "system", "upward")
+    __slots__ = (
+        "classifier",
+        "classifiers",
+        "default",
+        "dispatch",
+        "jury",
+        "ladder",
+        "name",
+        "profile",
+        "rungs",
+        "system",
+    )
 
-    def __init__(self, profile: Profile, tiers: Mapping[str, Tier]) -> None:
+    def __init__(self, profile: Profile, tiers: Mapping[str, Tier], failover: Mapping[str, tuple[Tier, ...]]) -> None:
         self.profile = profile
         self.name = profile.name
         self.ladder = tuple(tiers[name] for name in profile.ladder)
         self.rungs = frozenset(profile.ladder)
-        self.upward = {name: self.ladder[rung:] for rung, name in enumerate(profile.ladder)}
         self.classifier = tiers[profile.classifier] if profile.classifier else None
+        self.default = None
+        if self.classifier is not None:
+            tier, why = self.classifier, f'the classifier of profile "{self.name}"'
+            self.default = choice(tier, why, failover, self.ladder, grows=tier.name in self.rungs, explicit=True)
+        # What is addressed to a tier leaves it only for what the operator wrote down.
+        self.dispatch = {}
+        for tier in tiers.values():
+            ladder = self.from_rung(tier, self.ladder) if profile.ladder_written else ()
+            self.dispatch[tier.name] = choice(tier, NAMED, failover, ladder, grows=bool(ladder), explicit=True)
         asked = dict.fromkeys(name for name in (profile.classifier, profile.classifier_fallback) if name)
         self.classifiers = tuple(tiers[name] for name in asked)
         self.jury = Jury(profile)
         self.system = system_text(profile, None)
+
+    def from_rung(self, tier: Tier, ladder: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        """Return a ladder of this profile's from a tier on; nothing for a tier that is no rung."""
+        return tuple(rung for rung in ladder if rung.index >= tier.index) if tier.name in self.rungs else ()
 
 
 class Routes:
@@ -62,9 +119,11 @@ class Routes:
         self.config = config
         self.names = Names(config)
         self.tiers = config.tiers
-        self.profiles = {name: ProfileRoutes(profile, config.tiers) for name, profile in config.profiles.items()}
         self.failover = {
             name: tuple(config.tiers[other] for other in tier.failover) for name, tier in config.tiers.items()
+        }
+        self.profiles = {
+            name: ProfileRoutes(profile, config.tiers, self.failover) for name, profile in config.profiles.items()
         }
         self.largest_window = max((tier.max_context_tokens or 0 for tier in config.tiers.values()), default=0)
         self.max_retries = config.gateway.max_retries
@@ -78,6 +137,18 @@ class Routes:
             for name, tier in config.tiers.items()
         }
         self.profile_headers = {name: (b"X-LMG-Profile", header_value(name)) for name in config.profiles}
+
+
+def choice(
+    tier: Tier, why: str, failover: Mapping[str, tuple[Tier, ...]], ladder: tuple[Tier, ...] = (), **how: bool
+) -> Choice:
+    """Return the choice of a tier with its own failover list; ``how`` are flags of :class:`Choice`."""
+    return Choice(tier, why, failover[tier.name], ladder, above(ladder, tier), **how)
+
+
+def above(ladder: tuple[Tier, ...], tier: Tier) -> int:
+    """Return the index of the first rung above a tier, whether or not the tier is a rung itself."""
+    return bisect_right(ladder, tier.index, key=_INDEX)  # a ladder's tiers stand in their order
 
 
 def header_value(text: str) -> bytes:

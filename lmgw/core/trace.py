@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from lmgw.config.snapshot import Mode, Tier
 from lmgw.core.record import WORDS_KEPT, Reason, TriedTier
 from lmgw.core.routes import Routes, header_value
 
-#: What every request begins with: as an attribute of an Enum it takes as long as a call.
-_DISPATCH = Mode.DISPATCH
 
-
-class Trace:
+class Trace(msgspec.Struct):
     """The route of one request so far.
 
     :ivar profiles: the profile that the request named (or its key has), then those that rules led to.
@@ -23,34 +22,18 @@ class Trace:
     :ivar fallback: why the profile chose although the request named a model (``unknown-model``).
     """
 
-    __slots__ = (
-        "_routes",
-        "attempts",
-        "escalated",
-        "fallback",
-        "label",
-        "mode",
-        "overflowed",
-        "priority",
-        "profiles",
-        "reasons",
-        "requested",
-        "tier",
-    )
-
-    def __init__(self, routes: Routes, requested: str | None, priority: int) -> None:
-        self._routes = routes
-        self.requested = requested
-        self.priority = priority
-        self.profiles: list[str] = []
-        self.mode = _DISPATCH
-        self.label: str | None = None
-        self.tier: Tier | None = None
-        self.attempts: list[TriedTier] = []
-        self.escalated: bool | Literal["exhausted"] = False
-        self.overflowed = False
-        self.fallback: str | None = None
-        self.reasons: list[Reason] = []
+    _routes: Routes
+    requested: str | None
+    priority: int
+    profiles: list[str] = []
+    mode: Mode = Mode.DISPATCH
+    label: str | None = None
+    tier: Tier | None = None
+    attempts: list[TriedTier] = []
+    escalated: bool | Literal["exhausted"] = False
+    overflowed: bool = False
+    fallback: str | None = None
+    reasons: list[Reason] = []
 
     def chose(self, tier: Tier, why: str) -> None:
         """This tier is tried next."""

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from lmgw.config.snapshot import Config, Tier
 from lmgw.core.circuit import Circuit, Health
 from lmgw.core.record import WORDS_KEPT
 from lmgw.core.retry import Verdict
 
 
-class Passage:
-    """One attempt on its way through the two circuits in front of its tier."""
+class Passage(msgspec.Struct):
+    """One attempt on its way through the two circuits in front of its tier; those in ``_probing`` wait for its end."""
 
-    __slots__ = ("_backend", "_probing", "_tier")
-
-    def __init__(self, backend: Circuit, tier: Circuit, now: float) -> None:
-        self._backend = backend
-        self._tier = tier
-        self._probing = [circuit for circuit in (backend, tier) if circuit.started(now)]
+    _backend: Circuit
+    _tier: Circuit
+    _probing: tuple[Circuit, ...] = ()
 
     def succeeded(self) -> None:
         """The provider answered as it should."""
-        self._probing.clear()
+        self._probing = ()
         self._backend.succeeded()
         self._tier.succeeded()
 
@@ -31,8 +30,7 @@ class Passage:
         if verdict.circuit is None:
             return
         circuit = self._backend if verdict.circuit == "backend" else self._tier
-        if circuit in self._probing:
-            self._probing.remove(circuit)
+        self._probing = tuple(other for other in self._probing if other is not circuit)
         if verdict.trips:
             circuit.trip(now, reason=verdict.error.message[:WORDS_KEPT], at_least_s=retry_after_s)
         else:
@@ -42,7 +40,7 @@ class Passage:
         """The attempt is over; a probe that said nothing leaves its place to another."""
         for circuit in self._probing:
             circuit.abandoned()
-        self._probing.clear()
+        self._probing = ()
 
 
 class Circuits:
@@ -90,7 +88,10 @@ class Circuits:
 
     def enter(self, tier: Tier, now: float) -> Passage:
         """Begin an attempt at this tier."""
-        return Passage(*self._before(tier), now)
+        backend, own = self._before(tier)
+        if backend.open_until is None and own.open_until is None:
+            return Passage(backend, own)
+        return Passage(backend, own, tuple(circuit for circuit in (backend, own) if circuit.started(now)))
 
     def backends(self) -> Iterator[tuple[str, Circuit]]:
         """All backends with their circuits."""
@@ -105,6 +106,8 @@ class Circuits:
     def available(self, tier: Tier, now: float) -> bool:
         """Whether both circuits in front of this tier let a request through."""
         backend, own = self._before(tier)
+        if backend.open_until is None and own.open_until is None:  # as nearly always: two calls saved
+            return True
         return backend.available(now) and own.available(now)
 
     def open_until(self, tier: Tier) -> float | None:
