@@ -46,6 +46,11 @@ class Pressure:
         self._before, self._turn = self._turn, now
         return long
 
+    @property
+    def calm(self) -> bool:
+        """Whether turns have been short: then whoever comes may come in."""
+        return self._long_since is None
+
     def admits(self, now: float) -> bool:
         """Whether a request that is read now may come in."""
         if self._long_since is None:

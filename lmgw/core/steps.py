@@ -98,8 +98,8 @@ class Attempt(msgspec.Struct, frozen=True):
     Feed ``Event`` at the first content, and (only with ``hold``) at each further progress until told ``Commit`` or
     ``Reject``;
     then ``Ended`` or ``Failed``. Nothing goes to the caller before ``Commit``, but for ``thinking_message``. An answer
-    that is complete before it was committed (any that is not streamed) is told as ``Ended``, gets ``Commit`` or
-    ``Reject``, and after the ``Commit`` is told as ``Ended`` again once it was sent.
+    that is complete before it was committed (any that is not streamed) is told as ``Ended`` and gets ``Commit`` or
+    ``Reject``; that it was sent after a ``Commit`` may be told as ``Ended`` once more.
 
     :ivar think: thinking on or off by label; ``None`` leaves it to the tier.
     :ivar system: text to put before the caller's own system text.

@@ -78,6 +78,30 @@ class Task:
     the gateway stops; ``end_reason`` says which. What it holds (an exchange, a slot) is given back in ``finally``.
     """
 
+    # Set where there is more to say than this:
+    asked: Asked | None = None
+    session: RouteSession | None = None
+    progress: Progress | None = None
+    error: GatewayError | None = None
+    status = 0
+    end_reason = "complete"
+    first_content_at: float | None = None
+    queued_s = waited_s = 0.0
+    lossy: tuple[str, ...] = ()
+    #: What it does now, one of :data:`~lmgw.gateway.inflight.STATES`.
+    doing = "starting"
+    #: The tier of ``progress``, and answers that were paid for and not used.
+    answering: Tier | None = None
+    discarded: tuple[tuple[Tier, Progress], ...] = ()
+    #: The thinking message that stands in the answer already, and the model that the stream named with it.
+    said = named = ""
+    #: How the stream that has begun ends where it breaks off, for dialects in which that depends on it.
+    last_words: Callable[[GatewayError], bytes] | None = None
+    _running: Running | None = None
+    _trial: Trial | None = None
+    _slot: Slot | None = None
+    _slot_tier: Tier | None = None
+
     def __init__(
         self, engine: Engine, runtime: Runtime, inbound: Inbound, sink: Sink, identity: Identity | None = None
     ) -> None:
@@ -87,33 +111,11 @@ class Task:
         self.inbound = inbound
         self.sink = sink
         self.identity = identity
-        self.asked: Asked | None = None
-        self.session: RouteSession | None = None
-        self.progress: Progress | None = None
-        self.error: GatewayError | None = None
-        self.status = 0
-        self.end_reason = "complete"
-        self.first_content_at: float | None = None
-        self.queued_s = 0.0
-        self.waited_s = 0.0
-        self.lossy: tuple[str, ...] = ()
-        #: What it does now, one of :data:`~lmgw.gateway.inflight.STATES`, and for how long it did what before.
-        self.doing = "starting"
+        #: For how long it did what before.
         self.spans: list[tuple[str, str, float, float]] = []
-        #: The tier of ``progress``, and answers that were paid for and not used.
-        self.answering: Tier | None = None
-        self.discarded: list[tuple[Tier, Progress]] = []
         #: What classifiers answered, as it was paid for.
         self.classifying: list[Spent] = []
-        #: The thinking message that stands in the answer already, and the model that the stream named with it.
-        self.said = self.named = ""
-        #: How the stream that has begun ends where it breaks off, for dialects in which that depends on it.
-        self.last_words: Callable[[GatewayError], bytes] | None = None
         self._created_s = int(engine.epoch_s())
-        self._running: Running | None = None
-        self._trial: Trial | None = None
-        self._slot: Slot | None = None
-        self._slot_tier: Tier | None = None
         self._heard_at = inbound.received_at
 
     # --- from outside ------------------------------------------------------------------------------------------------
@@ -225,6 +227,8 @@ class Task:
     async def _perform(self, step: Step) -> Step | None:
         """Do one step; returns the next, ``None`` at the end."""
         match step:
+            case Done():
+                self.sink.finish()
             case Wait():
                 return self.feed(await self._wait(step))
             case Classify():
@@ -245,14 +249,11 @@ class Task:
                 self._say(step.text, step.error)
             case Fail():
                 self._fail(step.error)
-            case Done():
-                if self.sink.begun:
-                    self.sink.finish()
         return None
 
     async def _try(self, step: Attempt) -> Step | None:
         if self.progress is not None and self.answering is not None:
-            self.discarded.append((self.answering, self.progress))
+            self.discarded += ((self.answering, self.progress),)
             self.progress = None
         since = self.engine.now()
         if step.fresh and self.spans[-1][0] == "attempt":  # the same attempt, on another connection
@@ -361,8 +362,10 @@ class Task:
     def route_headers(self, now: float) -> list[Header]:
         """Return what the client may know of the route, and what the gateway itself took of its time."""
         assert self.session is not None
+        sent = self.session.trace.headers()
         overhead_ms = (now - self.inbound.received_at - self.waited_s) * 1000
-        return [*self.session.trace.headers(), (b"X-LMG-Overhead-Ms", b"%.1f" % max(overhead_ms, 0.0))]
+        sent.append((b"X-LMG-Overhead-Ms", b"%.1f" % (max(0.0, overhead_ms))))
+        return sent
 
     def begin(self, more: Sequence[Header]) -> None:
         """Open a streamed answer, unless that was done early."""

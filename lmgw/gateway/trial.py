@@ -35,21 +35,20 @@ ANSWER_BYTES, ERROR_BYTES = 64 << 20, 64 << 10
 class Trial:
     """Performs one ``Attempt`` of a task's session; its connection is let go of however it ends."""
 
+    _exchange: Exchange | None = None
+    _relay: Relay | None = None
+    _sent_at: float | None = None
+    _answered = _failed = False
+
     def __init__(self, task: Task, step: Attempt) -> None:
         assert task.asked is not None
-        assert task.session is not None
         self._task = task
-        self._session = task.session
         self._asked = task.asked
         self._step = step
         self._engine = task.engine
         self._lane: Lane = task.runtime.lanes[step.tier.name]
         self._dialect = self._spoken()
         self._native = self._dialect == task.asked.dialect.name
-        self._exchange: Exchange | None = None
-        self._relay: Relay | None = None
-        self._sent_at: float | None = None
-        self._answered = self._failed = False
         self._passage = self._engine.circuits.enter(step.tier, self._engine.now())
 
     async def run(self) -> Step | None:
@@ -99,8 +98,10 @@ class Trial:
 
         They cannot where words of the gateway's own come first.
         """
-        lane, aside = self._lane, self._task.said or self._step.thinking_message
-        if self._asked.dialect.name != "responses" or not lane.responses or aside:
+        lane = self._lane
+        if not lane.responses or self._asked.dialect is not RESPONSES:
+            return lane.dialect
+        if self._task.said or self._step.thinking_message:
             return lane.dialect
         return "responses" if self._engine.learned.has_responses(lane.backend.name) else lane.dialect
 
@@ -179,7 +180,7 @@ class Trial:
             return self._task.feed(Dropped())
         if isinstance(step, Commit):
             self._task.answer(200, self._headers(more), data)
-            return self._feed(Ended(progress))
+            return None  # and nothing is left to be decided
         return step
 
     def _headers(self, more: list[Header]) -> list[Header]:
@@ -188,7 +189,7 @@ class Trial:
         now = self._engine.now()
         self._count_wait(now)
         task.first_content_at = now
-        return [*task.route_headers(now), *more]
+        return task.route_headers(now) + more
 
     def _count_wait(self, now: float) -> None:
         """The provider's time, up to its first content or its failure, is not the gateway's."""
@@ -202,7 +203,9 @@ class Trial:
             self._failed = True
             fault = outcome.fault
             clean(fault.error, self._lane)
-            judged = self._session.judge(fault)
+            session = self._task.session
+            assert session is not None
+            judged = session.judge(fault)
             self._passage.failed(self._engine.now(), judged, fault.retry_after_s or 0.0)
             self._engine.watch.failed(self._lane, fault, judged, self._task.inbound.request_id)
         step = self._task.feed(outcome)

@@ -25,11 +25,13 @@ class Limits:
 
     def client(self, client: Client, now: float) -> None:
         """Count a request of this client."""
-        _take(self._clients, client.name, client.rate_limit_rpm, now, "client", "this key")
+        if client.rate_limit_rpm:
+            _take(self._clients, client.name, client.rate_limit_rpm, now, "client", "this key")
 
     def profile(self, profile: Profile, now: float) -> None:
         """Count a request through this profile; all who use it share its limit."""
-        _take(self._profiles, profile.name, profile.rate_limit_rpm, now, "profile", f"profile {profile.name}")
+        if profile.rate_limit_rpm:
+            _take(self._profiles, profile.name, profile.rate_limit_rpm, now, "profile", f"profile {profile.name}")
 
 
 @lru_cache(maxsize=1024)
