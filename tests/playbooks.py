@@ -223,7 +223,8 @@ class Playbook:
     @property
     def headers(self) -> dict[str, str]:
         """The routing headers without their prefix."""
-        return {name.decode().removeprefix("X-LMG-"): value.decode() for name, value in self.trace.headers()}
+        lines = self.trace.lines().decode().splitlines()
+        return dict(line.removeprefix("X-LMG-").split(": ", 1) for line in lines)
 
     @property
     def error(self) -> GatewayError:

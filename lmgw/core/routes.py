@@ -13,8 +13,6 @@ from lmgw.core.names import Names
 from lmgw.core.prompts import system_text
 from lmgw.core.sufficiency import Jury
 
-Headers = tuple[tuple[bytes, bytes], ...]
-
 #: Why a request begins with a tier.
 NAMED = "named by the request"
 
@@ -99,7 +97,7 @@ class Routes:
 
     :ivar failover: a tier's name to the tiers that its ``failover`` list names.
     :ivar largest_window: the largest ``max_context_tokens`` of all tiers, 0 where none has one.
-    :ivar tier_headers: a tier's name to the response headers that say what served.
+    :ivar tier_lines: a tier's name to the header lines that say what served; ``profile_lines``: a profile's to its own.
     """
 
     __slots__ = (
@@ -108,10 +106,10 @@ class Routes:
         "largest_window",
         "max_retries",
         "names",
-        "profile_headers",
+        "profile_lines",
         "profiles",
         "retry_delay_s",
-        "tier_headers",
+        "tier_lines",
         "tiers",
     )
 
@@ -128,15 +126,11 @@ class Routes:
         self.largest_window = max((tier.max_context_tokens or 0 for tier in config.tiers.values()), default=0)
         self.max_retries = config.gateway.max_retries
         self.retry_delay_s = config.gateway.retry_delay_ms / 1000
-        self.tier_headers: dict[str, Headers] = {
-            name: (
-                (b"X-LMG-Tier", header_value(name)),
-                (b"X-LMG-Model", header_value(tier.model)),
-                (b"X-LMG-Backend", header_value(tier.backend)),
-            )
+        self.tier_lines = {
+            name: line("Tier", name) + line("Model", tier.model) + line("Backend", tier.backend)
             for name, tier in config.tiers.items()
         }
-        self.profile_headers = {name: (b"X-LMG-Profile", header_value(name)) for name in config.profiles}
+        self.profile_lines = {name: line("Profile", name) for name in config.profiles}
 
 
 def choice(
@@ -151,6 +145,6 @@ def above(ladder: tuple[Tier, ...], tier: Tier) -> int:
     return bisect_right(ladder, tier.index, key=_INDEX)  # a ladder's tiers stand in their order
 
 
-def header_value(text: str) -> bytes:
-    """Return a configured name as a header can carry it: visible ASCII, anything else as ``?``."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
+def line(name: str, text: str) -> bytes:
+    """Return the line of an ``X-LMG-`` header; of a configured name visible ASCII, anything else as ``?``."""
+    return f"X-LMG-{name}: {''.join(c if ' ' <= c <= '~' else '?' for c in text)}\r\n".encode("ascii")

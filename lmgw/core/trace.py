@@ -8,7 +8,7 @@ import msgspec
 
 from lmgw.config.snapshot import Mode, Tier
 from lmgw.core.record import WORDS_KEPT, Reason, TriedTier
-from lmgw.core.routes import Routes, header_value
+from lmgw.core.routes import Routes, line
 
 
 class Trace(msgspec.Struct):
@@ -55,23 +55,25 @@ class Trace(msgspec.Struct):
         last = self.attempts[-1]
         self.attempts[-1] = TriedTier(last.tier, last.backend, last.status, error[:WORDS_KEPT], last.latency_ms)
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the ``X-LMG-*`` headers of routing, to be sent at the commit or with the error."""
-        sent: list[tuple[bytes, bytes]] = []
+    def lines(self) -> bytes:
+        """Return the lines of the ``X-LMG-*`` headers of routing, to be sent at the commit or with the error."""
+        lines = self.profile_line()
         if self.tier is not None:
-            sent += self._routes.tier_headers[self.tier.name]
-        if len(self.profiles) == 1:
-            sent.append(self._routes.profile_headers[self.profiles[0]])
-        elif self.profiles:
-            sent.append((b"X-LMG-Profile", header_value(" -> ".join(self.profiles))))
+            lines = self._routes.tier_lines[self.tier.name] + lines
         if self.label is not None:
-            sent.append((b"X-LMG-Class", header_value(self.label)))
+            lines += line("Class", self.label)
         if len(self.attempts) > 1:
-            sent.append((b"X-LMG-Attempts", b"%d" % len(self.attempts)))
+            lines += b"X-LMG-Attempts: %d\r\n" % len(self.attempts)
         if self.escalated:
-            sent.append((b"X-LMG-Escalated", b"true" if self.escalated is True else b"exhausted"))
+            lines += line("Escalated", "true" if self.escalated is True else "exhausted")
         if self.overflowed:
-            sent.append((b"X-LMG-Overflowed", b"true"))
+            lines += line("Overflowed", "true")
         if self.fallback is not None:
-            sent.append((b"X-LMG-Fallback", self.fallback.encode()))
-        return sent
+            lines += line("Fallback", self.fallback)
+        return lines
+
+    def profile_line(self) -> bytes:
+        """Return the header line that names the profiles, if there is one yet."""
+        if len(self.profiles) == 1:
+            return self._routes.profile_lines[self.profiles[0]]
+        return line("Profile", " -> ".join(self.profiles)) if self.profiles else b""

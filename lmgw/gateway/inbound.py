@@ -84,7 +84,8 @@ class Sink(Protocol):
     """The only writer to one client; every call after the end, or after the client has gone, does nothing.
 
     ``Content-Length``, ``Transfer-Encoding``, ``Connection``, ``Date``, ``Server``, ``X-Request-ID`` and the CORS
-    headers are the sink's own; ``headers`` hold everything else.
+    headers are the sink's own. ``lines`` are headers made ready, of the gateway's own words, each with its line end;
+    ``headers`` hold everything else, and may hold whatever others said.
     """
 
     @property
@@ -102,10 +103,10 @@ class Sink(Protocol):
     def attach(self, flow: Flow) -> None:
         """Say who is told when the client is slow or gone; called before the first write."""
 
-    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, lines: bytes = b"") -> None:
         """Send a whole answer with its Content-Length, and end."""
 
-    def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], lines: bytes = b"") -> None:
         """Send the head of a streamed answer."""
 
     def write(self, data: bytes) -> None:

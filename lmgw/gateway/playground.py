@@ -77,20 +77,22 @@ class Playback:
         """Say who is told when the browser is slow or gone."""
         self._sink.attach(flow)
 
-    def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+    def answer(self, status: int, headers: Sequence[Header], body: bytes, lines: bytes = b"") -> None:
         """Show a whole answer as an event ``answer``; an error as what it is."""
         if self.begun or self.closed:
             return
         if status >= 400:
-            self._sink.answer(status, headers, body)
+            self._sink.answer(status, headers, body, lines)
             return
-        self.begin(status, headers)
-        lines = b"".join(b"data: %b\n" % line for line in body.splitlines() or [b""])
-        self._sink.write(b"event: answer\n%b\n" % lines)
+        self.begin(status, headers, lines)
+        data = b"".join(b"data: %b\n" % line for line in body.splitlines() or [b""])
+        self._sink.write(b"event: answer\n%b\n" % data)
         self._sink.finish()
 
-    def begin(self, status: int, headers: Sequence[Header]) -> None:
+    def begin(self, status: int, headers: Sequence[Header], lines: bytes = b"") -> None:
         """Show the head, and what it says of the route in the real one too."""
+        own = [line.split(b": ", 1) for line in lines.splitlines()]
+        headers = [*((name, value) for name, value in own), *headers]
         shown = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         head = {"status": status, "headers": {"X-Request-ID": self._request_id, **shown}}
         self._sink.begin(200, [*HEADERS, *(header for header in headers if header[0].startswith(b"X-LMG-"))])

@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from lmgw.gateway.runtime import Runtime
 
 JSON = (b"Content-Type", b"application/json")
-STREAMED = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))
+_JSON = b"Content-Type: application/json\r\n"
+_STREAMED = b"Content-Type: %b\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
 #: A body that took less than this to come, in seconds, is no part of where the time went.
 SHOWN_S = 0.001
 #: The status in the record of a request whose client did not wait for one (nginx's convention).
@@ -163,8 +164,7 @@ class Task:
 
     def _begin_early(self) -> None:
         """Open the response while nobody knows yet who will answer."""
-        known = [] if self.session is None else self.session.trace.headers()
-        self.begin([header for header in known if header[0] == b"X-LMG-Profile"])
+        self.begin(b"" if self.session is None else self.session.trace.profile_line())
 
     def _keep_alive(self, now: float, silence_s: float) -> None:
         if self._trial is not None and self._trial.has_written():
@@ -205,7 +205,7 @@ class Task:
         limit_s = gateway.request_timeout_ms / 1000
         self.asked = asked = Asked(inbound, inbound.received_at + limit_s if limit_s else None)
         if asked.loads_model:
-            self.answer(200, [], asked.loaded(self.reply_form("")))
+            self.answer(200, asked.loaded(self.reply_form("")))
             return
         self.session = session = engine.session(runtime, identity, asked)
         step: Step | None = session.start(now)
@@ -359,20 +359,18 @@ class Task:
     def _elapsed_ns(self) -> int:
         return int((self.engine.now() - self.inbound.received_at) * 1e9)
 
-    def route_headers(self, now: float) -> list[Header]:
+    def route_lines(self, now: float) -> bytes:
         """Return what the client may know of the route, and what the gateway itself took of its time."""
         assert self.session is not None
-        sent = self.session.trace.headers()
         overhead_ms = (now - self.inbound.received_at - self.waited_s) * 1000
-        sent.append((b"X-LMG-Overhead-Ms", b"%.1f" % (max(0.0, overhead_ms))))
-        return sent
+        return b"%bX-LMG-Overhead-Ms: %.1f\r\n" % (self.session.trace.lines(), max(overhead_ms, 0.0))
 
-    def begin(self, more: Sequence[Header]) -> None:
+    def begin(self, lines: bytes, more: Sequence[Header] = ()) -> None:
         """Open a streamed answer, unless that was done early."""
         assert self.asked is not None
         self.status = 200
         if not self.sink.begun:
-            self.sink.begin(200, [(b"Content-Type", self.asked.dialect.stream_content_type), *STREAMED, *more])
+            self.sink.begin(200, more, _STREAMED % self.asked.dialect.stream_content_type + lines)
 
     def think_aloud(self, text: str, model: str) -> None:
         """Send a thinking message as the answer's first text: once, and where the answer may hold one."""
@@ -387,10 +385,10 @@ class Task:
         self.sink.write(opening(renderer, form, text))
         self.last_words = _ending(renderer)
 
-    def answer(self, status: int, more: Sequence[Header], body: bytes) -> None:
+    def answer(self, status: int, body: bytes, lines: bytes = b"", more: Sequence[Header] = ()) -> None:
         """Send a whole answer."""
         self.status = status
-        self.sink.answer(status, [JSON, *more], body)
+        self.sink.answer(status, more, body, _JSON + lines)
 
     def _say(self, text: str, error: GatewayError | None) -> None:
         """Let the assistant say something of the gateway's own; ``error`` is what it stands for."""
@@ -401,11 +399,11 @@ class Task:
         form = self.reply_form("lm-gateway")
         said = spoken(self.asked.dialect.name, text, form, stream=stream, after=self.said)
         if stream:
-            self.begin(self.session.trace.headers())
+            self.begin(self.session.trace.lines())
             self.sink.write(said)
             self.sink.finish()
         else:
-            self.answer(200, self.session.trace.headers(), said)
+            self.answer(200, said, self.session.trace.lines())
 
     def _fail(self, error: GatewayError) -> None:
         """Answer with an error: as a status where nothing was sent, else as the dialect's last words."""
@@ -415,9 +413,9 @@ class Task:
         if self.sink.begun:
             self._end_stream(error)
             return
-        routed = self.session.trace.headers() if self.session is not None else []
+        routed = self.session.trace.lines() if self.session is not None else b""
         status = caller_status(error.status, dialect.name)
-        self.answer(status, [*routed, *headers.of_error(error)], dialect.render_error(error, request_id))
+        self.answer(status, dialect.render_error(error, request_id), routed, headers.of_error(error))
 
     def _end_stream(self, error: GatewayError) -> None:
         """End a stream that has begun and cannot go on.

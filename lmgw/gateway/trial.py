@@ -123,7 +123,7 @@ class Trial:
         counted = Ended(Progress(finish="stop"))
         task.feed(counted)
         dialect = RESPONSES if self._asked.dialect is RESPONSES else ANTHROPIC
-        task.answer(200, self._headers([]), dialect.render_count(tokens))
+        task.answer(200, dialect.render_count(tokens), self._lines())
         return task.feed(counted)
 
     async def _converse(self, exchange: Exchange, translation: Translation | Embeddings | Count) -> Step | None:
@@ -153,7 +153,7 @@ class Trial:
         stream = translation.stream(task.said)
 
         def begin() -> None:
-            task.begin(self._headers(more))
+            task.begin(self._lines(), more)
             task.last_words = stream.last_words
 
         self._relay = relay = Relay(exchange, stream, task.sink, feed=self._feed, begin=begin)
@@ -179,17 +179,17 @@ class Trial:
         if isinstance(step, Reject):
             return self._task.feed(Dropped())
         if isinstance(step, Commit):
-            self._task.answer(200, self._headers(more), data)
+            self._task.answer(200, data, self._lines(), more)
             return None  # and nothing is left to be decided
         return step
 
-    def _headers(self, more: list[Header]) -> list[Header]:
+    def _lines(self) -> bytes:
         """What the client sees of the route; also the moment when its first content is there."""
         task = self._task
         now = self._engine.now()
         self._count_wait(now)
         task.first_content_at = now
-        return task.route_headers(now) + more
+        return task.route_lines(now)
 
     def _count_wait(self, now: float) -> None:
         """The provider's time, up to its first content or its failure, is not the gateway's."""

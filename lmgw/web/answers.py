@@ -23,16 +23,21 @@ _random = Random()  # noqa: S311
 _LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
 
 
-def head(status: int, headers: Sequence[Header], own: bytes) -> bytes:
-    """Return a whole response head; ``own`` are header lines of our own, each with its line end.
+def head(status: int, headers: Sequence[Header], own: bytes, first: bytes = b"") -> bytes:
+    """Return a whole response head; ``own`` and ``first`` are header lines of our own, each with its line end."""
+    return b"%b%b%b%b\r\n" % (_STATUS_LINES[status], first, lines(headers) if headers else b"", own)
+
+
+def lines(headers: Sequence[Header]) -> bytes:
+    """Return header lines.
 
     A line break in a value becomes a space: nothing that comes from outside can add a header.
     """
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    if lines.count(b"\n") + lines.count(b"\r") != 2 * len(headers) or b"\x00" in lines:
+    made = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if made.count(b"\n") + made.count(b"\r") != 2 * len(headers) or b"\x00" in made:
         clean = [(name.translate(_LINE_BREAKS), value.translate(_LINE_BREAKS)) for name, value in headers]
-        lines = b"".join([b"%b: %b\r\n" % header for header in clean])
-    return b"%b%b%b\r\n" % (_STATUS_LINES[status], lines, own)
+        made = b"".join([b"%b: %b\r\n" % header for header in clean])
+    return made
 
 
 def dialect_of(path: bytes) -> str:

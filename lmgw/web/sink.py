@@ -47,23 +47,24 @@ class ClientSink:
 
     # -- the answer
 
-    def answer(self, status: int, headers: Sequence[answers.Header], body: bytes) -> None:
+    def answer(self, status: int, headers: Sequence[answers.Header], body: bytes, lines: bytes = b"") -> None:
         """Send a whole answer in one write, and end; nothing happens once an answer has begun."""
         if self.begun or self.closed:
             return
         request, bare = self._request, status in (204, 304)
-        head = self._head(request, status, headers, b"" if bare else b"Content-Length: %d\r\n" % len(body))
+        framing = b"" if bare else b"Content-Length: %d\r\n" % len(body)
+        head = self._head(request, status, lines, headers, framing)
         self._channel.send(head if bare or request.method == b"HEAD" else head + body)
         self._forget()
         request.end()
 
-    def begin(self, status: int, headers: Sequence[answers.Header]) -> None:
+    def begin(self, status: int, headers: Sequence[answers.Header], lines: bytes = b"") -> None:
         """Send the head of a streamed answer."""
         if self.begun or self.closed:
             return
         channel = self._channel
         self._chunked = channel.head.version == b"HTTP/1.1"
-        head = self._head(self._request, status, headers, _CHUNKED if self._chunked else b"")
+        head = self._head(self._request, status, lines, headers, _CHUNKED if self._chunked else b"")
         channel.send(head)
         if channel.clogged:
             self.pauseProducing()
@@ -93,7 +94,9 @@ class ClientSink:
         self._forget()
         self._channel.break_off(framed=self._chunked)
 
-    def _head(self, request: Request, status: int, headers: Sequence[answers.Header], framing: bytes) -> bytes:
+    def _head(
+        self, request: Request, status: int, lines: bytes, headers: Sequence[answers.Header], framing: bytes
+    ) -> bytes:
         self.begun = True
         channel = self._channel
         if channel.ending:
@@ -105,7 +108,7 @@ class ClientSink:
             framing,
             b"" if channel.persistent else _CLOSE,
         )
-        return answers.head(status, headers, own)
+        return answers.head(status, headers, own, lines)
 
     def _forget(self) -> None:
         self.closed = True
