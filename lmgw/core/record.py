@@ -69,7 +69,7 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
         return cls(tier.name, tier.backend, used, cost_usd(tier, used))
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One request from its arrival to its end; all ``_ms`` are milliseconds, ``timestamp`` seconds since the epoch.
 
     Its JSON is what the admin port, the live events and the JSONL export show; a body is never in it.
@@ -93,7 +93,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tier: str = ""
     backend: str = ""
     model: str = ""
-    dialect: str
+    dialect: str = ""
     operation: str = "chat"
     routing_mode: str = ""
     class_label: str | None = None
@@ -106,8 +106,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ttft_ms: float | None = None
     latency_ms: float = 0.0
     overhead_ms: float = 0.0
-    success: bool
-    status: int
+    success: bool = True
+    status: int = 0
     error: str | None = None
     fault: Fault | None = None
     end_reason: str = "complete"
