@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lmgw.config.snapshot import Gateway, Tier
 from lmgw.core.history import History
 from lmgw.core.ledger import Ledger
-from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Ring, Span, Spent, Totals
+from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Kept, Ring, Span, Spent, Totals
 from lmgw.core.trace import Trace
 from lmgw.core.usage import Tokens, cost_usd, tokens
 from lmgw.errors import GatewayError, Overloaded, RateLimited
@@ -32,10 +32,9 @@ BODY_BYTES = 64 << 10
 #: A provider's statuses that say something against the request, not against the provider.
 _CALLERS_OWN = (400, 413, 422)
 
-#: A record, and when its request ended, in seconds since the epoch.
-Record = tuple[Entry, float]
-#: Writes the log's lines of some requests, in one go: whoever reads the log is woken once.
-WriteLines = Callable[[Sequence[Record]], None]
+#: Writes the log's lines of requests that ended at a time (seconds since the epoch), in one go: whoever reads the log
+#: is woken once.
+WriteLines = Callable[[Sequence[Entry], float], None]
 
 #: The route of a request that was refused before it had one.
 NOWHERE = Trace(cast("Any", None), None, 0)
@@ -45,9 +44,9 @@ log = Logger()
 _encode = msgspec.json.Encoder().encode
 
 
-def by_logger(records: Sequence[Record]) -> None:
+def by_logger(entries: Sequence[Entry], epoch_s: float) -> None:
     """Write lines by Twisted's logger: where the process has no :class:`~lmgw.logs.Logs` (syslog, tests)."""
-    for entry, _ in records:
+    for entry in entries:
         log.info("{words}", words=words(entry))
 
 
@@ -78,17 +77,18 @@ class Books:
         self._keeps_bodies = gateway.traffic_log_debug
         self._export.configure(gateway.traffic_log_path)
 
-    def finished(self, ended: Iterable[tuple[Task, float, float]]) -> None:
-        """These requests are over, each at a time of the reactor's clock that was so many seconds since 1970."""
-        records: list[Record] = []
+    def finished(self, ended: Sequence[tuple[Task, float, float]]) -> None:
+        """These requests are over, each at a time of the reactor's clock that was so many seconds since 1970.
+
+        As they ended within one turn of the event loop, they are added up as of the last one's time.
+        """
+        kept: list[Kept] = []
         for task, now, epoch_s in ended:
-            body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
             if isinstance(task.error, RateLimited):
                 self.counters.limited[task.error.scope] += 1
-            entry = entry_of(task, now, epoch_s)
-            self._enter(entry, body, epoch_s)
-            records.append((entry, epoch_s))
-        self._write_lines(records)
+            body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
+            kept.append((entry_of(task, now, epoch_s), body))
+        self._enter(kept, ended[-1][2])
 
     def turned_away(self, inbound: Inbound, error: Overloaded) -> None:
         """A request was not even begun with."""
@@ -104,21 +104,21 @@ class Books:
             error=error.message,
             fault="gateway",
         )
-        self._enter(entry, None, epoch_s)
-        self._write_lines([(entry, epoch_s)])
+        self._enter([(entry, None)], epoch_s)
 
-    def _enter(self, entry: Entry, body: bytes | None, epoch_s: float) -> None:
-        self.totals.add(entry)
-        self.ring.add(entry, body)
-        if entry.fault is not None:
-            self.failures.add(entry, body)
-        self.ledger.add(entry, epoch_s)
-        self.history.add(entry, epoch_s)
-        self.counters.add(entry)
+    def _enter(self, kept: Sequence[Kept], epoch_s: float) -> None:
+        entries = [entry for entry, _ in kept]
+        self.ring.add(kept)
+        self.failures.add([each for each in kept if each[0].fault is not None])
+        self.totals.add(entries)
+        self.ledger.add(entries, epoch_s)
+        self.history.add(entries, epoch_s)
+        self.counters.add(entries)
         if self._events.wanted or self._export.wanted:
-            line = _encode(entry)
-            self._events.entry(line)
-            self._export.write(line)
+            for line in map(_encode, entries):
+                self._events.entry(line)
+                self._export.write(line)
+        self._write_lines(entries, epoch_s)
 
 
 def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
