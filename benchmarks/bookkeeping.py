@@ -107,7 +107,7 @@ def measure() -> Iterator[tuple[str, float]]:
     """Return each case with its microseconds."""
     clock = Clock()
     clock.advance(1_790_000_000)
-    silent = lambda records: None  # noqa: E731
+    silent = lambda entries, epoch_s: None  # noqa: E731
     made = engine(clock, silent)
     task = finished_task(made)
     lane = made.current.lanes["fast"]

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lmgw.core.record import Entry
-from lmgw.gateway.recording import Record, fields, words
+from lmgw.gateway.recording import fields, words
 
 #: ``log_level`` to the lowest rank that is shown. ``trace`` is ``debug`` and what Twisted says about itself.
 LEVELS = {"trace": 0, "debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
@@ -62,7 +62,7 @@ class Logs:
         """Take over ``log_level`` and ``log_format`` of a configuration, from the next line on."""
         self._threshold = LEVELS[level]
         self._render = _as_json if format == "json" else _as_text
-        self._render_request = _request_as_json if format == "json" else _request_as_text
+        self._render_requests = _requests_as_json if format == "json" else _requests_as_text
 
     def reopen(self) -> None:
         """Open the file again, if it is one: it may have been moved away. Raises :class:`OSError`, then goes on."""
@@ -75,14 +75,13 @@ class Logs:
         if _rank(event) >= self._threshold:
             self._write(_bytes(self._render(event, self._threshold <= LEVELS["debug"])))
 
-    def requests(self, records: Sequence[Record]) -> None:
-        """Write the lines of requests, all at once.
+    def requests(self, entries: Sequence[Entry], epoch_s: float) -> None:
+        """Write the lines of requests that ended at ``epoch_s``, all at once.
 
         They do not come by Twisted's logger, which takes ten times as long: here that would be most of a line's cost.
         """
         if self._threshold <= LEVELS["info"]:
-            render = self._render_request
-            self._write(b"".join([render(entry, epoch_s) for entry, epoch_s in records]))
+            self._write(self._render_requests(entries, _moment(epoch_s)))
 
     def _write(self, lines: bytes) -> None:
         try:  # not contextlib.suppress, which takes as long as the write
@@ -140,16 +139,21 @@ def _bytes(line: str) -> bytes:
     return f"{line}\n".encode("utf-8", "backslashreplace")
 
 
-def _request_as_text(entry: Entry, epoch_s: float) -> bytes:
-    message = words(entry)
-    if not message.isprintable():
-        message = message.translate(_VISIBLE)
-    return _bytes(f"{_moment(epoch_s)} info  {message}")
+def _requests_as_text(entries: Sequence[Entry], moment: str) -> bytes:
+    return _bytes("\n".join([f"{moment} info  {_visible(entry)}" for entry in entries]))
 
 
-def _request_as_json(entry: Entry, epoch_s: float) -> bytes:
-    own = {"time": _moment(epoch_s), "level": "info", "event": "request", "message": words(entry), "logger": _REQUESTS}
-    return _encode(own | fields(entry)) + b"\n"
+def _visible(entry: Entry) -> str:
+    """Return a request's line; its error may be a provider's words, all else was printable where it came from."""
+    return words(entry) if entry.error is None else words(entry).translate(_VISIBLE)
+
+
+def _requests_as_json(entries: Sequence[Entry], moment: str) -> bytes:
+    return b"".join([_encode(_request(entry, moment) | fields(entry)) + b"\n" for entry in entries])
+
+
+def _request(entry: Entry, moment: str) -> dict[str, Any]:
+    return {"time": moment, "level": "info", "event": "request", "message": words(entry), "logger": _REQUESTS}
 
 
 def _is_bug(event: LogEvent, verbose: bool) -> bool:

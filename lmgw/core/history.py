@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import exp2, log2
 from typing import Any
-
-import msgspec
 
 from lmgw.core.record import FAULTS, Entry
 
@@ -16,7 +16,8 @@ SLOT_S, SLOTS = 10, 360
 _STEPS = 6
 
 
-class Slot(msgspec.Struct):
+@dataclass(slots=True)
+class Slot:
     """Ten seconds from ``at`` (seconds since the epoch); the times are counted on a logarithmic scale."""
 
     at: int
@@ -27,8 +28,8 @@ class Slot(msgspec.Struct):
     gateway: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
-    ttft: dict[int, int] = {}
-    latency: dict[int, int] = {}
+    ttft: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    latency: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
 class History:
@@ -38,23 +39,23 @@ class History:
         self._slots: deque[Slot] = deque(maxlen=SLOTS)
         self._slot = Slot(-SLOT_S)
 
-    def add(self, entry: Entry, epoch_s: float) -> None:
-        """Count a request that ended at ``epoch_s``."""
+    def add(self, entries: Sequence[Entry], epoch_s: float) -> None:
+        """Count requests that ended at ``epoch_s``."""
         slot = self._slot
         if not 0 <= epoch_s - slot.at < SLOT_S:
             slot = self._slot = Slot(int(epoch_s // SLOT_S) * SLOT_S)
             self._slots.append(slot)
-        slot.requests += 1
-        step = int(log2(entry.latency_ms + 1) * _STEPS)
-        slot.latency[step] = slot.latency.get(step, 0) + 1
-        if entry.ttft_ms is not None:
-            step = int(log2(entry.ttft_ms + 1) * _STEPS)
-            slot.ttft[step] = slot.ttft.get(step, 0) + 1
-        if entry.fault is not None:
-            setattr(slot, entry.fault, getattr(slot, entry.fault) + 1)
-        slot.output_tokens += entry.tokens.output
-        if entry.cost_usd:
-            slot.cost_usd += entry.cost_usd
+        slot.requests += len(entries)
+        ttft, latency = slot.ttft, slot.latency
+        for entry in entries:
+            latency[int(log2(entry.latency_ms + 1) * _STEPS)] += 1
+            if entry.ttft_ms is not None:
+                ttft[int(log2(entry.ttft_ms + 1) * _STEPS)] += 1
+            if entry.fault is not None:
+                setattr(slot, entry.fault, getattr(slot, entry.fault) + 1)
+            slot.output_tokens += entry.tokens.output
+            if entry.cost_usd:
+                slot.cost_usd += entry.cost_usd
 
     def points(self, since: float) -> list[dict[str, Any]]:
         """Return the slots that begin at ``since`` (seconds since the epoch) or later, oldest first; JSON-ready."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,7 +35,8 @@ class Spender(NamedTuple):
     tier: str
 
 
-class Sums(msgspec.Struct):
+@dataclass(slots=True)
+class Sums:
     """What was used; ``limited`` are answers with 429, ``unpriced`` answers with tokens and without a price."""
 
     requests: int = 0
@@ -85,21 +87,22 @@ class Ledger:
         self._today: dict[Spender, Sums] = {}
         self._day = 0
 
-    def add(self, entry: Entry, epoch_s: float) -> None:
-        """Write down a request that ended at ``epoch_s``."""
+    def add(self, entries: Iterable[Entry], epoch_s: float) -> None:
+        """Write down requests that ended at ``epoch_s``."""
         if epoch_s // PAGE_S != self._page_number:
             self._turn(epoch_s)
-        sums = self._sums(entry, entry.tier, entry.backend, entry.tokens.source)
-        sums.requests += 1
-        if entry.status == 429:
-            sums.limited += 1
-        cost_usd = entry.cost_usd
-        for spent in entry.besides:
-            self._sums(entry, spent.tier, spent.backend, spent.tokens.source).use(spent.tokens, spent.cost_usd)
-            if cost_usd is not None:
-                cost_usd -= spent.cost_usd or 0.0
-        if entry.tokens.any:
-            sums.use(entry.tokens, cost_usd)
+        for entry in entries:
+            tokens, cost_usd = entry.tokens, entry.cost_usd
+            sums = self._sums(entry, entry.tier, entry.backend, tokens.source)
+            sums.requests += 1
+            if entry.status == 429:
+                sums.limited += 1
+            for spent in entry.discarded + entry.classifying:
+                self._sums(entry, spent.tier, spent.backend, spent.tokens.source).use(spent.tokens, spent.cost_usd)
+                if cost_usd is not None:
+                    cost_usd -= spent.cost_usd or 0.0
+            if tokens.any:
+                sums.use(tokens, cost_usd)
 
     def _sums(self, entry: Entry, tier: str, backend: str, source: str) -> Sums:
         # A plain tuple finds the account as well, and is made in a third of the time.
@@ -162,5 +165,5 @@ def _by_spender(page: Mapping[Account, Sums]) -> dict[Spender, Sums]:
 
 
 def _rows(spenders: Mapping[Spender, Sums]) -> list[dict[str, Any]]:
-    rows = [spender._asdict() | msgspec.structs.asdict(sums) for spender, sums in spenders.items()]
+    rows = [spender._asdict() | msgspec.to_builtins(sums) for spender, sums in spenders.items()]
     return sorted(rows, key=lambda row: (-row["cost_usd"], -row["requests"]))

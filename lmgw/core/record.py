@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -69,7 +69,7 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
         return cls(tier.name, tier.backend, used, cost_usd(tier, used))
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One request from its arrival to its end; all ``_ms`` are milliseconds, ``timestamp`` seconds since the epoch.
 
     Its JSON is what the admin port, the live events and the JSONL export show; a body is never in it.
@@ -93,7 +93,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tier: str = ""
     backend: str = ""
     model: str = ""
-    dialect: str
+    dialect: str = ""
     operation: str = "chat"
     routing_mode: str = ""
     class_label: str | None = None
@@ -106,8 +106,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ttft_ms: float | None = None
     latency_ms: float = 0.0
     overhead_ms: float = 0.0
-    success: bool
-    status: int
+    success: bool = True
+    status: int = 0
     error: str | None = None
     fault: Fault | None = None
     end_reason: str = "complete"
@@ -120,11 +120,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lossy: tuple[str, ...] = ()
     reasons: tuple[Reason, ...] = ()
     timeline: tuple[Span, ...] = ()
-
-    @property
-    def besides(self) -> tuple[Spent, ...]:
-        """All that was paid for beside the answer that was sent."""
-        return self.discarded + self.classifying if self.classifying else self.discarded
 
     @property
     def outcome(self) -> str:
@@ -164,13 +159,17 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
 
+#: An entry, and the request's body where that is kept too.
+Kept = tuple[Entry, bytes | None]
+
+
 class Ring:
-    """The last ``capacity`` entries, newest first when iterated; a request's body may be kept with its entry."""
+    """The last ``capacity`` entries, newest first when iterated."""
 
     __slots__ = ("_kept",)
 
     def __init__(self, capacity: int) -> None:
-        self._kept: deque[tuple[Entry, bytes | None]] = deque(maxlen=capacity)
+        self._kept: deque[Kept] = deque(maxlen=capacity)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -178,11 +177,11 @@ class Ring:
     def __iter__(self) -> Iterator[Entry]:
         return (entry for entry, _ in reversed(self._kept))
 
-    def add(self, entry: Entry, body: bytes | None = None) -> None:
-        """Keep this entry, forgetting the oldest where the ring is full."""
-        self._kept.append((entry, body))
+    def add(self, kept: Iterable[Kept]) -> None:
+        """Keep these, forgetting the oldest where the ring is full."""
+        self._kept.extend(kept)
 
-    def find(self, id: str) -> tuple[Entry, bytes | None] | None:
+    def find(self, id: str) -> Kept | None:
         """Return the newest entry of this id, with its body if that was kept."""
         return next((kept for kept in reversed(self._kept) if kept[0].id == id), None)
 
@@ -205,14 +204,18 @@ class Totals:
         self.latency_ms = 0.0
         self.tiers: Counter[str] = Counter()
 
-    def add(self, entry: Entry) -> None:
-        """Count one finished request."""
-        self.requests += 1
-        self.errors += not entry.success
-        self.escalations += entry.escalated
-        self.latency_ms += entry.latency_ms
-        if entry.tier:
-            self.tiers[entry.tier] += 1
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Count finished requests."""
+        tiers = self.tiers
+        self.requests += len(entries)
+        for entry in entries:
+            if not entry.success:
+                self.errors += 1
+            if entry.escalated:
+                self.escalations += 1
+            self.latency_ms += entry.latency_ms
+            if entry.tier:
+                tiers[entry.tier] += 1
 
     @property
     def _average_ms(self) -> float:

@@ -13,6 +13,8 @@ from lmgw.wire.progress import Progress
 #: Characters a token, for estimates of output: on the low side of English, so that estimates err high.
 CHARS_PER_TOKEN = 3.5
 
+_NOTHING = Usage()
+
 
 class Tokens(msgspec.Struct, frozen=True, gc=False):
     """Tokens of disjoint kinds; ``source`` is ``measured`` (the provider said so) or ``estimated``."""
@@ -35,7 +37,7 @@ def tokens(progress: Progress, prompt_bytes: int) -> Tokens:
     Of an answer that broke off the figures so far are too low (Anthropic's stream starts with an output of 1 or so).
     """
     usage = progress.usage
-    if usage is not None and usage != Usage():
+    if usage is not None and usage != _NOTHING:
         if progress.finish is None and (came := ceil(progress.chars / CHARS_PER_TOKEN)) > usage.output:
             return Tokens(usage.input, came, usage.cache_read, usage.cache_write, "estimated")
         return Tokens(usage.input, usage.output, usage.cache_read, usage.cache_write)
@@ -47,18 +49,18 @@ def tokens(progress: Progress, prompt_bytes: int) -> Tokens:
 
 def cost_usd(tier: Tier, used: Tokens) -> float | None:
     """US dollars for these tokens; ``None`` (unknown, not zero) where a kind that was used has no price."""
-    prices = (
-        (used.input, tier.input_price),
-        (used.output, tier.output_price),
-        (used.cache_read, tier.input_price if tier.cache_read_price is None else tier.cache_read_price),
-        (used.cache_write, tier.input_price if tier.cache_write_price is None else tier.cache_write_price),
+    into, out = tier.input_price, tier.output_price
+    read = into if tier.cache_read_price is None else tier.cache_read_price
+    write = into if tier.cache_write_price is None else tier.cache_write_price
+    unknown = (
+        (into is None and (out is None or used.input))
+        or (out is None and used.output)
+        or (read is None and used.cache_read)
+        or (write is None and used.cache_write)
     )
-    total = 0.0
-    for count, price in prices:
-        if count:
-            if price is None:
-                return None
-            total += count * price
-    if tier.input_price is None and tier.output_price is None:
+    if unknown:
         return None
-    return total / 1_000_000
+    millionths = used.input * (into or 0.0) + used.output * (out or 0.0)
+    if used.cache_read or used.cache_write:
+        millionths += used.cache_read * (read or 0.0) + used.cache_write * (write or 0.0)
+    return millionths / 1e6

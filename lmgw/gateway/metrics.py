@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from lmgw.core.record import Entry
+from lmgw.core.record import Entry, TriedTier
 from lmgw.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,26 +36,32 @@ _TOKEN_TYPES = ("input", "output", "cache_read", "cache_write")
 
 
 class Histogram:
-    """Counts values by upper bounds."""
+    """Counts times by upper bounds.
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    :param bounds_s: the bounds, in seconds.
+    """
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
+    __slots__ = ("_bounds_ms", "_bounds_s", "_counts", "_sum_ms")
 
-    def add(self, value: float) -> None:
-        """Count a value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+    def __init__(self, bounds_s: Sequence[float]) -> None:
+        self._bounds_s = bounds_s
+        self._bounds_ms = [1000.0 * bound for bound in bounds_s]
+        self._counts = [0] * (len(bounds_s) + 1)
+        self._sum_ms = 0.0
+
+    def add(self, times_ms: Sequence[float]) -> None:
+        """Count times in milliseconds."""
+        bounds_ms, counts = self._bounds_ms, self._counts
+        for time_ms in times_ms:
+            counts[bisect_left(bounds_ms, time_ms)] += 1
+        self._sum_ms += sum(times_ms)
 
     def family(self, name: str, words: str) -> Metric:
         """Return it as a metric."""
-        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        bounds = [*map(floatToGoString, self._bounds_s), "+Inf"]
         buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
         family = HistogramMetricFamily(name, words)
-        family.add_metric([], buckets, self._sum)
+        family.add_metric([], buckets, self._sum_ms / 1000)
         return family
 
 
@@ -71,20 +77,25 @@ class Counters:
         self.retries = self.failovers = self.escalations = self.lossy = 0
         self.limited: Counter[str] = Counter()
 
-    def add(self, entry: Entry) -> None:
-        """Count a finished request."""
-        self.duration.add(entry.latency_ms / 1000)
-        if entry.ttft_ms is not None:
-            self.ttft.add(entry.ttft_ms / 1000)
-        self.overhead.add(entry.overhead_ms / 1000)
-        if len(entry.attempts) > 1:
-            for last, this in pairwise(entry.attempts):
-                if last.tier == this.tier:
-                    self.retries += 1
-                elif last.status != 200:  # after a 200 that was not sufficient it went up: an escalation
-                    self.failovers += 1
-        self.escalations += entry.escalated
-        self.lossy += bool(entry.lossy)
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Count finished requests."""
+        self.duration.add([entry.latency_ms for entry in entries])
+        self.ttft.add([entry.ttft_ms for entry in entries if entry.ttft_ms is not None])
+        self.overhead.add([entry.overhead_ms for entry in entries])
+        for entry in entries:
+            if len(entry.attempts) > 1:
+                self._retried(entry.attempts)
+            if entry.escalated:
+                self.escalations += 1
+            if entry.lossy:
+                self.lossy += 1
+
+    def _retried(self, attempts: Sequence[TriedTier]) -> None:
+        for last, this in pairwise(attempts):
+            if last.tier == this.tier:
+                self.retries += 1
+            elif last.status != 200:  # after a 200 that was not sufficient it went up: an escalation
+                self.failovers += 1
 
 
 class Exposition(Collector):

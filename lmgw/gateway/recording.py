@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lmgw.config.snapshot import Gateway, Tier
 from lmgw.core.history import History
 from lmgw.core.ledger import Ledger
-from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Ring, Span, Spent, Totals
+from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Kept, Ring, Span, Spent, Totals
 from lmgw.core.trace import Trace
 from lmgw.core.usage import Tokens, cost_usd, tokens
 from lmgw.errors import GatewayError, Overloaded, RateLimited
@@ -32,10 +32,9 @@ BODY_BYTES = 64 << 10
 #: A provider's statuses that say something against the request, not against the provider.
 _CALLERS_OWN = (400, 413, 422)
 
-#: A record, and when its request ended, in seconds since the epoch.
-Record = tuple[Entry, float]
-#: Writes the log's lines of some requests, in one go: whoever reads the log is woken once.
-WriteLines = Callable[[Sequence[Record]], None]
+#: Writes the log's lines of requests that ended at a time (seconds since the epoch), in one go: whoever reads the log
+#: is woken once.
+WriteLines = Callable[[Sequence[Entry], float], None]
 
 #: The route of a request that was refused before it had one.
 NOWHERE = Trace(cast("Any", None), None, 0)
@@ -45,9 +44,9 @@ log = Logger()
 _encode = msgspec.json.Encoder().encode
 
 
-def by_logger(records: Sequence[Record]) -> None:
+def by_logger(entries: Sequence[Entry], epoch_s: float) -> None:
     """Write lines by Twisted's logger: where the process has no :class:`~lmgw.logs.Logs` (syslog, tests)."""
-    for entry, _ in records:
+    for entry in entries:
         log.info("{words}", words=words(entry))
 
 
@@ -78,17 +77,18 @@ class Books:
         self._keeps_bodies = gateway.traffic_log_debug
         self._export.configure(gateway.traffic_log_path)
 
-    def finished(self, ended: Iterable[tuple[Task, float, float]]) -> None:
-        """These requests are over, each at a time of the reactor's clock that was so many seconds since 1970."""
-        records: list[Record] = []
+    def finished(self, ended: Sequence[tuple[Task, float, float]]) -> None:
+        """These requests are over, each at a time of the reactor's clock that was so many seconds since 1970.
+
+        As they ended within one turn of the event loop, they are added up as of the last one's time.
+        """
+        kept: list[Kept] = []
         for task, now, epoch_s in ended:
-            body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
             if isinstance(task.error, RateLimited):
                 self.counters.limited[task.error.scope] += 1
-            entry = entry_of(task, now, epoch_s)
-            self._enter(entry, body, epoch_s)
-            records.append((entry, epoch_s))
-        self._write_lines(records)
+            body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
+            kept.append((entry_of(task, now, epoch_s), body))
+        self._enter(kept, ended[-1][2])
 
     def turned_away(self, inbound: Inbound, error: Overloaded) -> None:
         """A request was not even begun with."""
@@ -104,21 +104,21 @@ class Books:
             error=error.message,
             fault="gateway",
         )
-        self._enter(entry, None, epoch_s)
-        self._write_lines([(entry, epoch_s)])
+        self._enter([(entry, None)], epoch_s)
 
-    def _enter(self, entry: Entry, body: bytes | None, epoch_s: float) -> None:
-        self.totals.add(entry)
-        self.ring.add(entry, body)
-        if entry.fault is not None:
-            self.failures.add(entry, body)
-        self.ledger.add(entry, epoch_s)
-        self.history.add(entry, epoch_s)
-        self.counters.add(entry)
+    def _enter(self, kept: Sequence[Kept], epoch_s: float) -> None:
+        entries = [entry for entry, _ in kept]
+        self.ring.add(kept)
+        self.failures.add([each for each in kept if each[0].fault is not None])
+        self.totals.add(entries)
+        self.ledger.add(entries, epoch_s)
+        self.history.add(entries, epoch_s)
+        self.counters.add(entries)
         if self._events.wanted or self._export.wanted:
-            line = _encode(entry)
-            self._events.entry(line)
-            self._export.write(line)
+            for line in map(_encode, entries):
+                self._events.entry(line)
+                self._export.write(line)
+        self._write_lines(entries, epoch_s)
 
 
 def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
@@ -129,54 +129,55 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
     inbound, asked, session, error = task.inbound, task.asked, task.session, task.error
     trace = NOWHERE if session is None else session.trace
     tier = trace.tier or NO_TIER
-    received, first, spans = inbound.received_at, task.first_content_at, task.spans
-    latency_s = max(now - received, 0.0)
+    received, first = inbound.received_at, task.first_content_at
+    latency_ms = _ms(now - received)
     used = Tokens() if task.progress is None else tokens(task.progress, len(inbound.body))
     cost = cost_usd(tier, used)
     discarded = _discarded(task) if task.discarded else ()
     classifying = tuple(task.classifying)
     if cost is not None and (discarded or classifying):
         cost += sum(spent.cost_usd or 0.0 for spent in discarded + classifying)
+    # In the order of Entry's fields: by their names it takes eight times as long, most of what a record costs.
     return Entry(
-        id=inbound.request_id,
-        timestamp=epoch_s - latency_s,
-        client="" if task.identity is None else task.identity.name,
-        profile=trace.profiles[-1] if trace.profiles else "",
-        profile_chain=tuple(trace.profiles),
-        requested_model=None if asked is None or asked.body.model is None else asked.body.model[:NAME_KEPT],
-        tier=tier.name,
-        backend=tier.backend,
-        model=tier.model,
-        dialect=inbound.route.dialect,
-        operation=inbound.route.operation,
-        routing_mode="" if session is None else trace.mode,
-        class_label=trace.label,
-        priority=trace.priority,
-        stream=asked is not None and asked.stream,
-        escalated=bool(trace.escalated),
-        overflowed=trace.overflowed,
-        attempts=tuple(trace.attempts),
-        queue_ms=_ms(task.queued_s),
-        ttft_ms=None if first is None else _ms(first - received),
-        latency_ms=_ms(latency_s),
-        overhead_ms=_ms((now if first is None else first) - received - task.waited_s),
-        success=error is None,
-        status=task.status,
-        error=None if error is None else error.message[:WORDS_KEPT],
-        fault=None if error is None else _fault(task, error),
-        end_reason=_end_reason(task),
-        tokens=used,
-        cost_usd=cost,
-        discarded=discarded,
-        classifying=classifying,
-        user=task.user,
-        attribution=_attribution(task),
-        lossy=task.lossy,
-        reasons=tuple(trace.reasons),
-        timeline=tuple(
+        inbound.request_id,
+        epoch_s - latency_ms / 1e3,
+        "" if task.identity is None else task.identity.name,
+        trace.profiles[-1] if trace.profiles else "",
+        tuple(trace.profiles),
+        None if asked is None or asked.body.model is None else asked.body.model[:NAME_KEPT],
+        tier.name,
+        tier.backend,
+        tier.model,
+        inbound.route.dialect,
+        inbound.route.operation,
+        "" if session is None else trace.mode,
+        trace.label,
+        trace.priority,
+        asked is not None and asked.stream,
+        bool(trace.escalated),
+        trace.overflowed,
+        tuple(trace.attempts),
+        _ms(task.queued_s) if task.queued_s else 0.0,
+        None if first is None else _ms(first - received),
+        latency_ms,
+        _ms((now if first is None else first) - received - task.waited_s),
+        error is None,
+        task.status,
+        None if error is None else error.message[:WORDS_KEPT],
+        None if error is None else _fault(task, error),
+        "complete" if error is None and task.end_reason == "complete" else _end_reason(task),
+        used,
+        cost,
+        discarded,
+        classifying,
+        task.user if inbound.proxied else None,
+        _attribution(task) if inbound.proxied else {},
+        task.lossy,
+        tuple(trace.reasons),
+        tuple(
             [
-                Span(what, at, int((a - received) * 1e6) / 1e3, int((b - received) * 1e6) / 1e3)
-                for what, at, a, b in spans
+                Span(what, at, (a - received) * 1e6 // 1.0 / 1e3, (b - received) * 1e6 // 1.0 / 1e3)
+                for what, at, a, b in task.spans
             ]
         ),
     )
@@ -184,7 +185,7 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
 
 def _ms(seconds: float) -> float:
     """Return milliseconds in whole microseconds; the clock is the wall's and may have gone back."""
-    return int(seconds * 1e6) / 1e3 if seconds > 0.0 else 0.0
+    return seconds * 1e6 // 1.0 / 1e3 if seconds > 0.0 else 0.0
 
 
 def _discarded(task: Task) -> tuple[Spent, ...]:
@@ -220,10 +221,8 @@ def _end_reason(task: Task) -> str:
 
 
 def _attribution(task: Task) -> dict[str, str]:
-    """Return what a trusted proxy says of who asks; what anybody else says could be anything."""
+    """Return what a trusted proxy says of who asks; others are not asked: what they say could be anything."""
     names = task.runtime.config.gateway.attribution_headers
-    if not names or not task.inbound.proxied:
-        return {}
     headers = task.inbound.headers
     found = ((name, headers.get(name.lower().encode())) for name in names)
     return {name: value.decode("utf-8", "replace")[:ATTRIBUTION_CHARS] for name, value in found if value is not None}

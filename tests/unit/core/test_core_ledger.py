@@ -31,9 +31,9 @@ def row(rows: list[dict[str, Any]], client: str = "app", tier: str = "fast") -> 
 
 def test_everything_is_added_up_by_client_and_tier():
     books = ledger()
-    books.add(entry(), NOON)
-    books.add(entry(dialect="anthropic", profile="other"), NOON)
-    books.add(entry(tier="big", status=429, tokens=Tokens(), cost_usd=None), NOON)
+    books.add([entry()], NOON)
+    books.add([entry(dialect="anthropic", profile="other")], NOON)
+    books.add([entry(tier="big", status=429, tokens=Tokens(), cost_usd=None)], NOON)
     spent = books.spend(NOON)
     assert spent["last_hour"] == spent["today"]
     assert row(spent["today"]) == {
@@ -46,21 +46,21 @@ def test_everything_is_added_up_by_client_and_tier():
 
 def test_a_tier_without_prices_is_counted_as_such():
     books = ledger()
-    books.add(entry(cost_usd=None), NOON)
+    books.add([entry(cost_usd=None)], NOON)
     assert row(books.spend(NOON)["today"])["unpriced"] == 1
 
 
 def test_the_most_expensive_comes_first():
     books = ledger()
-    books.add(entry(client="cheap"), NOON)
-    books.add(entry(client="dear", cost_usd=9.0), NOON)
+    books.add([entry(client="cheap")], NOON)
+    books.add([entry(client="dear", cost_usd=9.0)], NOON)
     assert [row["client"] for row in books.spend(NOON)["today"]] == ["dear", "cheap"]
 
 
 def test_looking_often_changes_no_figure():
     books = ledger()
     for minute in range(3):
-        books.add(entry(), NOON + 60 * minute)
+        books.add([entry()], NOON + 60 * minute)
         for _ in range(2):
             assert row(books.spend(NOON + 60 * minute)["last_hour"])["requests"] == minute + 1
     assert books.spend(NOON + 62 * 60)["last_hour"] == []
@@ -68,7 +68,7 @@ def test_looking_often_changes_no_figure():
 
 def test_an_hour_later_it_counts_for_the_day_only():
     books = ledger()
-    books.add(entry(), NOON)
+    books.add([entry()], NOON)
     assert books.spend(NOON + HOUR - 60)["last_hour"]
     assert books.spend(NOON + HOUR)["last_hour"] == []
     assert row(books.spend(NOON + HOUR)["today"])["requests"] == 1
@@ -76,8 +76,8 @@ def test_an_hour_later_it_counts_for_the_day_only():
 
 def test_a_new_day_begins_with_nothing_and_the_sums_since_start_stay():
     books = ledger()
-    books.add(entry(), NOON)
-    books.add(entry(), NOON + DAY)
+    books.add([entry()], NOON)
+    books.add([entry()], NOON + DAY)
     assert row(books.spend(NOON + DAY)["today"])["requests"] == 1
     account = Account("app", "default", "fast", "up", "openai", "success", "measured")
     assert books.lifetime()[account].requests == 2
@@ -86,7 +86,7 @@ def test_a_new_day_begins_with_nothing_and_the_sums_since_start_stay():
 def test_what_was_used_before_midnight_is_not_todays():
     books = ledger()
     midnight = 20_001 * DAY
-    books.add(entry(), midnight - 1)
+    books.add([entry()], midnight - 1)
     spent = books.spend(midnight + 1)
     assert spent["today"] == []
     assert row(spent["last_hour"])["requests"] == 1
@@ -95,7 +95,7 @@ def test_what_was_used_before_midnight_is_not_todays():
 def test_an_answer_that_was_not_used_is_its_own_tiers_spending():
     books = ledger()
     waste = Spent("small", "up", Tokens(100, 50), 0.2)
-    books.add(entry(cost_usd=0.7, discarded=(waste,)), NOON)
+    books.add([entry(cost_usd=0.7, discarded=(waste,))], NOON)
     rows = books.spend(NOON)["today"]
     assert row(rows)["cost_usd"] == pytest.approx(0.5)
     small = row(rows, tier="small")
@@ -104,7 +104,7 @@ def test_an_answer_that_was_not_used_is_its_own_tiers_spending():
 
 def test_what_a_classifier_said_is_its_own_tiers_spending():
     books = ledger()
-    books.add(entry(cost_usd=0.51, classifying=(Spent("label", "up", Tokens(90, 1), 0.01),)), NOON)
+    books.add([entry(cost_usd=0.51, classifying=(Spent("label", "up", Tokens(90, 1), 0.01),))], NOON)
     rows = books.spend(NOON)["today"]
     assert row(rows)["cost_usd"] == pytest.approx(0.5)
     label = row(rows, tier="label")

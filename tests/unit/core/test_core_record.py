@@ -24,24 +24,21 @@ def ids(ring: Ring) -> list[str]:
 
 def test_the_ring_keeps_the_newest_and_lists_them_first():
     ring = Ring(2)
-    for id in "abc":
-        ring.add(entry(id))
+    ring.add((entry(id), None) for id in "abc")
     assert ids(ring) == ["c", "b"]
 
 
 def test_a_resized_ring_keeps_what_fits():
     ring = Ring(3)
-    for id in "abc":
-        ring.add(entry(id))
+    ring.add((entry(id), None) for id in "abc")
     assert ids(ring.resized(2)) == ["c", "b"]
     assert ids(ring.resized(9)) == ["c", "b", "a"]
 
 
 def test_the_newest_of_an_id_is_found_with_its_body():
     ring = Ring(3)
-    ring.add(entry("a", status=500), b"old")
-    ring.add(entry("a"), b"new")
-    ring.add(entry("b"))
+    ring.add([(entry("a", status=500), b"old"), (entry("a"), b"new")])
+    ring.add([(entry("b"), None)])
     kept = ring.find("a")
     assert kept is not None
     assert (kept[0].status, kept[1]) == (200, b"new")
@@ -85,8 +82,7 @@ def test_an_outcome_is_of_a_closed_set(changes, outcome):
 
 def test_totals_count_since_start_and_name_nothing():
     totals = Totals()
-    for number in range(4):
-        totals.add(entry(success=number != 0, escalated=number == 1, latency_ms=100.0 * number))
+    totals.add([entry(success=n != 0, escalated=n == 1, latency_ms=100.0 * n) for n in range(4)])
     assert totals.public() == {
         "total": 4, "errors": 1, "error_rate": 0.25, "escalations": 1, "avg_latency_ms": 150.0,
     }  # fmt: skip

@@ -27,7 +27,7 @@ def written(level: str, format: str, *entries: Entry) -> str:
     stream = io.BytesIO()
     logs = Logs(stream)
     logs.configure(level, format)
-    logs.requests([(each, AT) for each in entries])
+    logs.requests(entries, AT)
     return stream.getvalue().decode()
 
 
@@ -48,7 +48,7 @@ def test_several_are_written_at_once_each_on_its_line():
             return super().write(data)
 
     stream = Counting()
-    Logs(stream).requests([(entry(id=id), AT) for id in ("req_1", "req_2")])
+    Logs(stream).requests([entry(id=id) for id in ("req_1", "req_2")], AT)
     assert [line.split()[2] for line in stream.getvalue().decode().splitlines()] == ["req_1", "req_2"]
     assert stream.writes == 1
 
@@ -59,7 +59,7 @@ def test_what_a_pipe_does_not_take_at_once_is_written_next():
             return super().write(data[:50])
 
     stream = Narrow()
-    Logs(stream).requests([(entry(), AT)])
+    Logs(stream).requests([entry()], AT)
     assert stream.getvalue().decode() == written("info", "text", entry())
 
 
@@ -106,4 +106,4 @@ def test_a_stream_that_fails_costs_the_line_and_nothing_else():
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    Logs(Full()).requests([(entry(), AT)])
+    Logs(Full()).requests([entry()], AT)
