@@ -15,7 +15,7 @@ JSON: Header = (b"Content-Type", b"application/json")
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: An upstream's own phrase is never passed on: this is what each status is called here.
-_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".encode() for code in range(100, 1000)}
+_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}".encode() for code in range(100, 1000)}
 
 #: Ids tell requests apart and grant nothing: no need to ask the kernel for each.
 _random = Random()  # noqa: S311
@@ -28,11 +28,11 @@ def head(status: int, headers: Sequence[Header], own: bytes) -> bytes:
 
     A line break in a value becomes a space: nothing that comes from outside can add a header.
     """
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    if lines.count(b"\n") + lines.count(b"\r") != 2 * len(headers) or b"\x00" in lines:
-        clean = [(name.translate(_LINE_BREAKS), value.translate(_LINE_BREAKS)) for name, value in headers]
-        lines = b"".join([b"%b: %b\r\n" % header for header in clean])
-    return b"%b%b%b\r\n" % (_STATUS_LINES[status], lines, own)
+    lines = [*map(b": ".join, headers)]
+    text = b"".join(lines)
+    if 10 in text or 13 in text or 0 in text:
+        lines = [line.translate(_LINE_BREAKS) for line in lines]
+    return b"\r\n".join([_STATUS_LINES[status], *lines, own, b""])
 
 
 def dialect_of(path: bytes) -> str:
@@ -55,7 +55,7 @@ def request_id(asked: bytes | None) -> str:
     """Return the caller's own request id if it is 1 to 128 visible ASCII characters, else a new one."""
     if asked and len(asked) <= 128 and asked.isascii() and not asked.translate(None, _VISIBLE):
         return asked.decode("ascii")
-    return f"req_{_random.getrandbits(96):024x}"
+    return f"req_{_random.getrandbits(96).to_bytes(12).hex()}"
 
 
 _VISIBLE = bytes(range(0x21, 0x7F))
