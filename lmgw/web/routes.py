@@ -63,7 +63,7 @@ class Router:
             for method in rule.methods or ()
         }
 
-    def __call__(self, request: Request) -> None:
+    def route(self, request: Request) -> None:
         """Route a request. Raises what its handler raises; :class:`GatewayError` for a target that is no path."""
         handler = self._exact.get((request.method, request.path))
         if handler is None:

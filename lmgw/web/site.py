@@ -38,7 +38,7 @@ class Site(server.Site):
         self.buffered_bytes = 0
         self.outbox = Outbox(reactor)
         self.port = port
-        self.route = Router(port)
+        self.route = Router(port).route
         self._waiting: dict[Channel, None] = {}
         self._shut: set[Any] = set()
         self._ticker = Ticker(reactor)
