@@ -21,6 +21,7 @@ from lmgw.upstream.client import RelayClient
 from lmgw.upstream.exchange import Exchange, Timers
 from lmgw.upstream.pool import Pools
 from lmgw.upstream.target import BackendTarget
+from lmgw.web.head import Head
 from lmgw.web.request import Request
 from lmgw.web.sink import ClientSink
 from lmgw.web.site import Site
@@ -68,12 +69,21 @@ class Relay:
     """One route, to one upstream."""
 
     app = Klein()
+    gateway = Gateway()
+    draining = False
 
     def __init__(self, upstream: int) -> None:
         self._target = BackendTarget.prepare(Backend("up", base_url=f"http://127.0.0.1:{upstream}/v1"))
         pools = Pools(REACTOR)
         pools.adopt([self._target])
         self._client = RelayClient.over(REACTOR, pools)
+
+    def refusal(self, head: Head) -> None:
+        """Turn nobody away."""
+
+    def screen(self, request: Request) -> bool:
+        """Let everybody in."""
+        return True
 
     @app.route("/v1/chat/completions", methods=["POST"])
     def chat(self, request: Request) -> Deferred[None]:
@@ -97,14 +107,7 @@ class Relay:
 
 def main() -> None:
     """Serve until killed."""
-    gateway = Gateway()
-    site = Site(
-        Relay(int(sys.argv[2])),
-        screen=lambda request: True,
-        reactor=REACTOR,
-        gateway=lambda: gateway,
-        draining=lambda: False,
-    )
+    site = Site(Relay(int(sys.argv[2])), REACTOR)
     REACTOR.listenTCP(int(sys.argv[1]), site, interface="127.0.0.1", backlog=1024)
     REACTOR.run()
 

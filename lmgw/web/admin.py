@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
+from lmgw.config.snapshot import Gateway
 from lmgw.core.record import FAULTS, Filter
 from lmgw.errors import BadRequest, Forbidden, Unauthorized
 from lmgw.gateway.events import HEADERS
@@ -19,6 +20,7 @@ from lmgw.web import filters, guard, sessions
 from lmgw.web.answers import JSON
 from lmgw.web.client import ASKED
 from lmgw.web.filters import read_query
+from lmgw.web.head import Head
 from lmgw.web.operations import Operations
 from lmgw.web.page import Page
 from lmgw.web.request import Request
@@ -81,26 +83,34 @@ class Login(msgspec.Struct):
 
 def admin_site(operations: Operations, reactor: IReactorTime) -> Site:
     """Return what serves the admin port."""
-    port = AdminPort(operations, sessions.Sessions(reactor.seconds))
-    return Site(port, port.screen, reactor=reactor, gateway=lambda: operations.gateway, draining=lambda: False)
+    return Site(AdminPort(operations, sessions.Sessions(reactor.seconds)), reactor)
 
 
 class AdminPort:
     """The routes of the admin port, and the rules of who may use them."""
 
     app = Klein()
+    draining = False
 
     def __init__(self, operations: Operations, opened: sessions.Sessions) -> None:
         self._operations = operations
         self._sessions = opened
         self._page = Page()
 
+    @property
+    def gateway(self) -> Gateway:
+        """The settings now in force."""
+        return self._operations.gateway
+
     # -- who may come in
+
+    def refusal(self, head: Head) -> None:
+        """Turn nobody away unheard."""
 
     def screen(self, request: Request) -> bool:
         """Let in who has the token; without one configured, guard against pages that the operator's browser visits."""
         request.stamp = _STAMP
-        gateway = self._operations.gateway
+        gateway = self.gateway
         changes = request.method not in _SAFE
         host = request.headers.get(b"host", b"")
         origin = request.headers.get(b"origin")
@@ -224,7 +234,7 @@ class AdminPort:
     @app.route("/admin/login", methods=["POST"])
     def login(self, request: Request) -> None:
         """Give a session cookie for the token."""
-        token = self._operations.gateway.admin_token
+        token = self.gateway.admin_token
         if token is None:
             raise BadRequest("no token is set here: there is nothing to log in to")
         try:

@@ -25,19 +25,19 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
 
 def head(status: int, headers: Sequence[Header], own: bytes, first: bytes = b"") -> bytes:
     """Return a whole response head; ``own`` and ``first`` are header lines of our own, each with its line end."""
-    return b"%b%b%b%b\r\n" % (_STATUS_LINES[status], first, lines(headers) if headers else b"", own)
+    return b"".join((_STATUS_LINES[status], first, _lines(headers) if headers else b"", own, b"\r\n"))
 
 
-def lines(headers: Sequence[Header]) -> bytes:
+def _lines(headers: Sequence[Header]) -> bytes:
     """Return header lines.
 
     A line break in a value becomes a space: nothing that comes from outside can add a header.
     """
-    made = b"".join([b"%b: %b\r\n" % header for header in headers])
-    if made.count(b"\n") + made.count(b"\r") != 2 * len(headers) or b"\x00" in made:
-        clean = [(name.translate(_LINE_BREAKS), value.translate(_LINE_BREAKS)) for name, value in headers]
-        made = b"".join([b"%b: %b\r\n" % header for header in clean])
-    return made
+    made = [*map(b": ".join, headers)]
+    text = b"".join(made)
+    if 10 in text or 13 in text or 0 in text:
+        made = [line.translate(_LINE_BREAKS) for line in made]
+    return b"\r\n".join([*made, b""])
 
 
 def dialect_of(path: bytes) -> str:
@@ -60,7 +60,7 @@ def request_id(asked: bytes | None) -> str:
     """Return the caller's own request id if it is 1 to 128 visible ASCII characters, else a new one."""
     if asked and len(asked) <= 128 and asked.isascii() and not asked.translate(None, _VISIBLE):
         return asked.decode("ascii")
-    return f"req_{_random.getrandbits(96):024x}"
+    return f"req_{_random.getrandbits(96).to_bytes(12).hex()}"
 
 
 _VISIBLE = bytes(range(0x21, 0x7F))

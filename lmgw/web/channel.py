@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lmgw.config.snapshot import Gateway
 from lmgw.errors import BadRequest, GatewayError, HeadTooLarge, RequestTimeout, RequestTooLarge
 from lmgw.plainsocket import is_plain_socket
 from lmgw.web import answers, guard
@@ -100,7 +102,11 @@ class Channel(Protocol):
         self._peer: IAddress = transport.getPeer()
         self._host: IAddress = transport.getHost()
         self.peer, self.local = guard.plain_address(self._peer), guard.plain_address(self._host)
-        self._direct, self._outbox = is_plain_socket(transport), self.site.outbox
+        self._outbox = self.site.outbox
+        #: Writes, before this turn of the event loop is over if the client reads.
+        self.send: Callable[[bytes], None] = (
+            partial(self._outbox.write, transport) if is_plain_socket(transport) else transport.write
+        )
         self._enter(Phase.IDLE, IDLE_MS)
         self.site.opened(self)
 
@@ -135,7 +141,7 @@ class Channel(Protocol):
     @property
     def ending(self) -> bool:
         """Whether the next answer is the last."""
-        return self._retiring or self.site.draining()
+        return self._retiring or self.site.port.draining
 
     def retire(self) -> None:
         """Close now if nothing is being asked or answered, else after the next answer."""
@@ -193,70 +199,66 @@ class Channel(Protocol):
         try:
             while self._unread and _READERS[self.phase](self):
                 pass
+        except GatewayError as problem:
+            self.refuse(problem)
         finally:
             self._reading = False
 
-    # Each of these takes from what is unread, and returns whether there may be more to take.
+    # Each of these takes from what is unread, and returns whether there may be more to take. What one raises, refuses
+    # the request.
 
     def _read_head(self) -> bool:
         if self._unread[0] in b"\r\n":  # empty lines before a request are overlooked (RFC 9112, 2.2)
             self._unread = self._unread.lstrip(b"\r\n")
-        end = self._unread.find(b"\r\n\r\n")
-        try:
-            if end >= 0:
-                self._begin(end)
-                return True
-            if self.phase is Phase.IDLE and self._unread:
-                self._enter(Phase.HEAD, self.site.gateway.header_timeout_ms)
-            if len(self._unread) > HEAD_LIMIT:
-                raise _head_too_large()
-            if self._unread and looks_wrong(self._unread):
-                raise malformed()
-        except GatewayError as problem:
-            self.refuse(problem)
+        head, end, rest = self._unread.partition(b"\r\n\r\n")
+        if len(head) > HEAD_LIMIT:
+            raise HeadTooLarge(f"the request line and the headers are larger than {HEAD_LIMIT} bytes")
+        if end:
+            self.head = parse(head)
+            self._unread = rest
+            self._begin()
+            return True
+        if head and self.phase is Phase.IDLE:
+            self._enter(Phase.HEAD, self.site.gateway.header_timeout_ms)
+        if head and looks_wrong(head):
+            raise malformed()
         return False
 
-    def _begin(self, end: int) -> None:
-        """Begin with the request whose head ends at ``end``. Raises ``GatewayError``."""
-        if end > HEAD_LIMIT:
-            raise _head_too_large()
-        self.head = head = parse(self._unread[:end])
-        self._unread = self._unread[end + 4 :]
-        refusal = self.site.refusal(head)
+    def _begin(self) -> None:
+        """Begin with the request whose head was read."""
+        head, site, unread = self.head, self.site, self._unread
+        refusal = site.port.refusal(head)
         if refusal is not None:
             self._turn_away(refusal)
             return
         self.persistent = head.persistent
-        self.request = Request(self)
-        length = head.length
-        if length == 0:
-            self._received()
-            return
+        request = self.request = Request(self)
+        length, gateway = head.length, site.gateway
         if length is None:
             self._chunked = ChunkedBody()
+        elif length > gateway.max_request_bytes:
+            raise _too_large(gateway)
+        elif length <= len(unread):  # all of it is here: no deadline for that
+            if length:
+                self._unread = unread[length:]
+                request.take(unread[:length], gateway.max_buffered_bytes)
+            self._received(request)
+            return
         else:
             self._left = length
-            self.check_size(length)
-            if 0 < length <= len(self._unread) and not self._is_deaf:
-                self._read_body()  # all of it is here: no deadline for that
-                return
-        if self._is_deaf:
-            return
-        self._enter(Phase.BODY, self.site.gateway.body_timeout_ms)
-        if head.headers.get(b"expect", b"").lower() == b"100-continue" and not self._unread:
+        self._enter(Phase.BODY, gateway.body_timeout_ms)
+        if head.headers.get(b"expect", b"").lower() == b"100-continue" and not unread:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _read_body(self) -> bool:
-        request, chunked, unread = self.request, self._chunked, self._unread
+        request, chunked, unread, gateway = self.request, self._chunked, self._unread, self.site.gateway
         assert request is not None
         if chunked is None:
             left = self._left
-            if len(unread) <= left:
-                self._unread = b""
-            else:
-                unread, self._unread = unread[:left], unread[left:]
-            self._left = left - len(unread)
-            request.take(unread)
+            self._unread = unread[left:]
+            part = unread[:left]
+            self._left = left - len(part)
+            request.take(part, gateway.max_buffered_bytes)
             complete = not self._left
         else:
             self._unread = b""
@@ -266,21 +268,24 @@ class Channel(Protocol):
                 pieces.extend(chunked.feed(unread))
             except ValueError:
                 malformed_chunk = True
-            self.check_size(request.take(b"".join(pieces)))  # in one: tiny chunks must not become a million objects
+            body = b"".join(pieces)  # in one: tiny chunks must not become a million objects
+            if request.take(body, gateway.max_buffered_bytes) > gateway.max_request_bytes:
+                raise _too_large(gateway)
             if malformed_chunk:
-                self.refuse(BadRequest("malformed chunk in the request's body"))
+                raise BadRequest("malformed chunk in the request's body")
             complete = chunked.rest is not None
             if complete:
                 self._unread, self._chunked = chunked.rest or b"", None
-        if complete and not self._is_deaf:
-            self._received()
+        if complete:
+            self._received(request)
         return True
 
-    def _received(self) -> None:
+    def _received(self, request: Request) -> None:
         """Hand the request over; from here on it is the answer's turn."""
-        self._enter(_BUSY, self.site.gateway.client_write_timeout_ms if self.clogged else 0)
-        if self.request is not None:
-            self.request.received()
+        self.phase, self.due = _BUSY, inf
+        if self.clogged:
+            self._enter(_BUSY, self.site.gateway.client_write_timeout_ms)
+        request.process()
 
     def _read_ahead(self) -> bool:
         """Leave the next request for later; more than a little of it stays in the socket."""
@@ -319,10 +324,10 @@ class Channel(Protocol):
     def request_done(self) -> None:
         """Wait for the next request, or read the one that is here already."""
         self.request = None
-        if not self.persistent or self.ending:
+        if not self.persistent:
             self.loseConnection()
             return
-        self._enter(_IDLE, IDLE_MS)
+        self.phase, self.due = _IDLE, self.site.reactor.seconds() + IDLE_MS / 1000
         deafened, self._deafened = self._deafened, False
         if self.clogged:
             self.transport.pauseProducing()  # as long as answers are not read, no more requests are
@@ -333,21 +338,16 @@ class Channel(Protocol):
 
     # -- refusing
 
-    def check_size(self, size: int) -> None:
-        """Refuse a body of more bytes than the limit."""
-        limit = self.site.gateway.max_request_bytes
-        if size > limit:
-            self.refuse(RequestTooLarge(f"the request's body is larger than the {limit} bytes that are taken here"))
-
     def refuse(self, problem: GatewayError) -> None:
         """Answer a request that cannot be read to its end; nothing more is heard on this connection.
 
         Only our half of it is closed, and for a while the rest is read and thrown away: closed at once, the
         connection would be reset under a sender who has not read the answer yet (RFC 9112, 9.6).
         """
-        if self._is_deaf:
+        if self.phase in _DEAF:
             return
         words = self._words(problem, b"Connection: close\r\n")
+        self._unread = b""
         self._enter(Phase.LINGER, LINGER_MS)
         if self.request is not None:
             self.request.release()
@@ -356,17 +356,12 @@ class Channel(Protocol):
         if ITCPTransport.providedBy(self.transport) and not self.isSecure():
             self.transport.loseWriteConnection()
 
-    @property
-    def _is_deaf(self) -> bool:
-        """Whether nothing more is heard."""
-        return self.phase in _DEAF
-
     def _words(self, problem: GatewayError, more: bytes) -> bytes:
         """Return the answer to the request that is being read; ``more`` are header lines."""
         method, target, headers = self._so_far()
         request_id = answers.request_id(headers.get(b"x-request-id"))
         lines, body = answers.error(answers.dialect_of(target), problem, request_id)
-        own = b"%bContent-Length: %d\r\n%b" % (self.site.own_lines(request_id), len(body), more)
+        own = self.site.own_lines(request_id, b"Content-Length: %d\r\n" % len(body), more)
         return answers.head(problem.status, lines, own) + (b"" if method == b"HEAD" else body)
 
     def _so_far(self) -> tuple[bytes, bytes, Mapping[bytes, bytes]]:
@@ -377,13 +372,6 @@ class Channel(Protocol):
         return method if space else b"", rest.partition(b" ")[0], {}
 
     # -- writing
-
-    def send(self, data: bytes) -> None:
-        """Write, before this turn of the event loop is over if the client reads."""
-        if self._direct:
-            self._outbox.write(self.transport, data)
-        else:
-            self.transport.write(data)
 
     def pauseProducing(self) -> None:
         """The client does not read: its time to begin again runs from here."""
@@ -410,8 +398,9 @@ class Channel(Protocol):
         """Do nothing: the loss of the connection follows, and says the same."""
 
 
-def _head_too_large() -> HeadTooLarge:
-    return HeadTooLarge(f"the request line and the headers are larger than {HEAD_LIMIT} bytes")
+def _too_large(gateway: Gateway) -> RequestTooLarge:
+    limit = gateway.max_request_bytes
+    return RequestTooLarge(f"the request's body is larger than the {limit} bytes that are taken here")
 
 
 _READERS = {

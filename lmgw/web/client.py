@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from klein import Klein
@@ -10,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
+from lmgw.config.snapshot import Gateway
 from lmgw.errors import Forbidden, GatewayError, NotFound
 from lmgw.gateway.inbound import Handler, Inbound, Route
 from lmgw.web import guard
@@ -39,15 +41,7 @@ _HEALTH = frozenset({b"/", b"/healthz", b"/readyz", b"/status"})
 
 def client_site(engine: Handler, reactor: IReactorTime) -> Site:
     """Return what serves the client port."""
-    port = ClientPort(engine)
-    return Site(
-        port,
-        port.screen,
-        refusal=port.refusal,
-        reactor=reactor,
-        gateway=lambda: engine.current.config.gateway,
-        draining=lambda: engine.draining,
-    )
+    return Site(ClientPort(engine), reactor)
 
 
 class ClientPort:
@@ -57,6 +51,16 @@ class ClientPort:
 
     def __init__(self, engine: Handler) -> None:
         self._engine = engine
+
+    @property
+    def gateway(self) -> Gateway:
+        """The settings now in force."""
+        return self._engine.current.config.gateway
+
+    @property
+    def draining(self) -> bool:
+        """Whether the gateway is about to stop."""
+        return self._engine.draining
 
     # -- who may come in
 
@@ -69,7 +73,7 @@ class ClientPort:
         origin = request.headers.get(b"origin")
         if origin is None:
             return True
-        if not guard.origin_allowed(origin, self._engine.current.config.gateway.cors_origins):
+        if not guard.origin_allowed(origin, self.gateway.cors_origins):
             name = origin.decode("latin-1")[:200]
             raise Forbidden(f"a page of {name} may not use this gateway; its operator can add it to cors_origins")
         request.stamp = guard.cors_lines(origin)
@@ -141,19 +145,18 @@ class ClientPort:
 
     def _inbound(self, request: Request, route: Route) -> Inbound:
         request.dialect = route.dialect
+        headers, peer, proxied = request.headers, request.channel.peer, False
         trusted = self._engine.current.config.gateway.trusted_proxies
-        peer, proxied = guard.client_address(request.channel.peer, request.headers.get(b"x-forwarded-for"), trusted)
-        query = request.uri.partition(b"?")[2]
+        if trusted:
+            peer, proxied = guard.client_address(peer, headers.get(b"x-forwarded-for"), trusted)
         return Inbound(
-            route, request.request_id, request.body, request.headers, peer, proxied, request.received_at, query
+            route, request.request_id, request.body, headers, peer, proxied, request.received_at, request.query
         )
 
 
 def _handler(method: Callable[..., Any], route: Route) -> Callable[[ClientPort, Request], Any]:
-    def handle(port: ClientPort, request: Request) -> Any:
-        return method(port, request, route)
-
-    handle.__name__ = route.name.lower()
+    handle = partial(method, route=route)
+    handle.__name__ = route.name.lower()  # type: ignore[attr-defined]
     return handle
 
 

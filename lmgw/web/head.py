@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
@@ -14,8 +15,7 @@ HEAD_LIMIT = 32_768
 
 _TCHAR = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _TOKEN = re.compile(_TCHAR + rb"+")
-#: All header lines at once: far cheaper than line by line.
-_FIELDS = re.compile(rb"(?:" + _TCHAR + rb"++:[\t -~\x80-\xff]*+(?:\r\n|\Z))*+")
+_FIELD = re.compile(_TCHAR + rb"++:[\t -~\x80-\xff]*+")
 _TARGET = re.compile(rb"[!-~]+")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
@@ -25,56 +25,57 @@ _LISTS = frozenset({b"x-forwarded-for", b"anthropic-beta", b"tracestate", b"conn
 #: What may not come twice: two of them, and two programs on the way may each believe another one.
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _HOST_LIMIT = 255
-#: Request lines up to this many bytes are remembered: a gateway sees the same few all day.
+#: Lines up to this many bytes are remembered: a gateway sees the same few all day.
 _SHORT = 128
+#: The headers whose lines are: those that say what a client is, and hold no secret.
+_STEADY = frozenset(
+    {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"connection", b"content-type"}
+    | {b"anthropic-version", b"anthropic-beta", b"anthropic-dangerous-direct-browser-access", b"x-app"}
+    | {b"x-stainless-lang", b"x-stainless-os", b"x-stainless-arch", b"x-stainless-runtime", b"x-stainless-async"}
+    | {b"x-stainless-runtime-version", b"x-stainless-package-version", b"x-stainless-retry-count"}
+    | {b"x-stainless-timeout", b"x-stainless-read-timeout", b"x-stainless-helper-method"}
+)
+#: How many of these lines are remembered.
+_KNOWN_FIELDS = 1024
 
 
 class Head(msgspec.Struct, frozen=True):
     """A well-formed head.
 
+    :ivar path: the target up to its ``?``; ``query`` is what stands behind it.
     :ivar headers: lower-case names to values.
     :ivar length: bytes of the body; ``None`` for a chunked one.
+    :ivar persistent: the caller wants the connection to outlive this request.
     """
 
     method: bytes
     target: bytes
     version: bytes
+    path: bytes
+    query: bytes
     headers: dict[bytes, bytes]
     length: int | None
-
-    @property
-    def persistent(self) -> bool:
-        """Whether the caller wants the connection to outlive this request."""
-        if self.version != b"HTTP/1.1":
-            return False
-        tokens = self.headers.get(b"connection")
-        return tokens is None or b"close" not in tokens.lower().replace(b" ", b"").split(b",")
+    persistent: bool
 
 
 def parse(data: bytes) -> Head:
     """Read a head without its closing empty line (RFC 9112). Raises :class:`GatewayError`: 400, 501 or 505."""
-    line, _, fields = data.partition(b"\r\n")
-    method, target, version = (_known_line if len(line) <= _SHORT else _request_line)(line)
-    if _FIELDS.fullmatch(fields) is None:
-        raise BadRequest("malformed header: a header is 'Name: value' on one line, without control characters")
-    headers: dict[bytes, bytes] = {}
-    for field in fields.split(b"\r\n") if fields else ():
-        name, _, value = field.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
-        if name not in headers:
-            headers[name] = value
-        elif name in _LISTS:
-            headers[name] += b", " + value
-        elif name in _ONCE:
-            raise BadRequest(f"more than one {name.decode()} header")
-    _check_host(headers.get(b"host", b""), version)
-    return Head(method, target, version, headers, _body_length(headers))
+    line, _, rest = data.partition(b"\r\n")
+    method, target, version, path, query = (_known_line if len(line) <= _SHORT else _request_line)(line)
+    fields = rest.split(b"\r\n") if rest else []
+    headers = dict(map(_field, fields))
+    if len(headers) < len(fields):
+        headers = _merged(map(_field, fields))
+    modern = version == b"HTTP/1.1"
+    if modern and not headers.get(b"host"):
+        raise BadRequest("the Host header is missing")
+    persistent = modern and (b"connection" not in headers or not _closes(headers[b"connection"]))
+    return Head(method, target, version, path, query, headers, _body_length(headers), persistent)
 
 
-@lru_cache(maxsize=256)
 def is_host(value: bytes) -> bool:
     """Whether a Host is well formed (RFC 9110, 7.2)."""
-    return _HOST.fullmatch(value) is not None
+    return len(value) <= _HOST_LIMIT and _HOST.fullmatch(value) is not None
 
 
 def looks_wrong(data: bytes) -> bool:
@@ -82,12 +83,13 @@ def looks_wrong(data: bytes) -> bool:
     return _TOKEN.match(data) is None or b"\n\n" in data
 
 
-def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
+def _request_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     parts = line.split(b" ")
     version = parts[-1]
     if len(parts) == 3 and _TOKEN.fullmatch(parts[0]) and _TARGET.fullmatch(parts[1]):
         if version in _VERSIONS:
-            return parts[0], parts[1], version
+            path, _, query = parts[1].partition(b"?")
+            return parts[0], parts[1], version, path, query
         if version.startswith(b"HTTP/"):
             raise GatewayError("only HTTP/1.1 and HTTP/1.0 are spoken here", status=505)
     raise malformed()
@@ -96,19 +98,51 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
 _known_line = lru_cache(maxsize=256)(_request_line)
 
 
-def _check_host(host: bytes, version: bytes) -> None:
-    if not host and version == b"HTTP/1.1":
-        raise BadRequest("the Host header is missing")
-    if host and (len(host) > _HOST_LIMIT or not is_host(host)):
-        raise BadRequest("the Host header is malformed: it should be a name or an address, and a port")
+class _Fields(dict[bytes, tuple[bytes, bytes]]):
+    """Header lines taken apart into lower-case name and value; those that will come again are remembered."""
+
+    def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
+        if _FIELD.fullmatch(line) is None:
+            raise BadRequest("malformed header: a header is 'Name: value' on one line, without control characters")
+        name, _, value = line.partition(b":")
+        name, value = field = name.lower(), value.strip()
+        if name == b"host" and value and not is_host(value):
+            raise BadRequest("the Host header is malformed: it should be a name or an address, and a port")
+        if name in _STEADY and len(line) <= _SHORT:
+            if len(self) == _KNOWN_FIELDS:
+                self.clear()
+            self[line] = field
+        return field
+
+
+_known_fields = _Fields()
+_field = _known_fields.__getitem__
+
+
+def _merged(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers of which some came more than once."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name not in headers:
+            headers[name] = value
+        elif name in _LISTS:
+            headers[name] += b", " + value
+        elif name in _ONCE:
+            raise BadRequest(f"more than one {name.decode()} header")
+    return headers
+
+
+@lru_cache(maxsize=16)
+def _closes(connection: bytes) -> bool:
+    return b"close" in connection.lower().replace(b" ", b"").split(b",")
 
 
 def _body_length(headers: dict[bytes, bytes]) -> int | None:
-    length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
-    if coding is not None:
+    length = headers.get(b"content-length")
+    if b"transfer-encoding" in headers:
         if length is not None:
             raise BadRequest("Content-Length and Transfer-Encoding may not come together")
-        if coding.lower() != b"chunked":
+        if headers[b"transfer-encoding"].lower() != b"chunked":
             raise GatewayError("the only Transfer-Encoding that is understood here is chunked", status=501)
         return None
     if length is None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class Request(server.Request):
     """A ``twisted.web`` request whose headers are a plain dict, whose body is bytes, and which answers by its sink.
 
+    :ivar query: what stands behind the path's ``?``, as it came.
     :ivar headers: see :class:`~lmgw.gateway.inbound.Inbound`.
     :ivar received_at: ``reactor.seconds()`` when the head was complete.
     :ivar dialect: the caller's, for errors; empty where the path decides.
@@ -31,27 +32,28 @@ class Request(server.Request):
     channel: Channel  # type: ignore[assignment]
     site: Site
 
+    body = b""
+    request_id = ""
+    dialect = ""
+    stamp = b""
+    _size = 0
+    _unfolded = False
+
     def __init__(self, channel: Channel) -> None:
         # Most of what twisted.web prepares for a request is never looked at: see unfold().
         self.channel = channel
         self.site = site = channel.site
         head = channel.head
+        self.method, self.uri, self.path, self.query = head.method, head.target, head.path, head.query
         self.headers = head.headers
-        self.method, self.uri, self.clientproto = head.method, head.target, head.version
-        self.path = head.target.partition(b"?")[0]
-        self.body = b""
         self.received_at = site.reactor.seconds()
-        self.request_id = ""
-        self.dialect = ""
-        self.stamp = b""
         self.sink = ClientSink(channel)
         self._pieces: list[bytes] = []
-        self._size = 0
-        self._unfolded = False
 
     def unfold(self) -> None:
         """Become all that ``twisted.web`` knows a request to be; Klein's own way needs it."""
         super().__init__(self.channel, parsePOSTFormSubmission=False)
+        self.clientproto = self.channel.head.version
         self.args = {}
         self._unfolded = True
 
@@ -61,22 +63,18 @@ class Request(server.Request):
 
     # -- the channel's calls
 
-    def take(self, data: bytes) -> int:
-        """Take a piece of the body, within the limit of all requests together; returns the body's bytes so far."""
-        site = self.site
-        self._size += len(data)
-        site.buffered_bytes += len(data)
-        self._pieces.append(data)
-        if site.buffered_bytes > site.gateway.max_buffered_bytes:
-            self.channel.refuse(Overloaded("the gateway holds as many request bodies as it can; try again"))
-        return self._size
+    def take(self, data: bytes, most: int) -> int:
+        """Take a piece of the body; returns the body's bytes so far.
 
-    def received(self) -> None:
-        """The request is here whole: process it."""
-        pieces, self._pieces = self._pieces, []
-        self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self.request_id = answers.request_id(self.headers.get(b"x-request-id"))
-        self.process()
+        Raises ``Overloaded`` where that of all requests together are more bytes than ``most``.
+        """
+        site, size = self.site, len(data)
+        self._size += size
+        site.buffered_bytes += size
+        self._pieces.append(data)
+        if site.buffered_bytes > most:
+            raise Overloaded("the gateway holds as many request bodies as it can; try again")
+        return self._size
 
     def connectionLost(self, reason: Failure) -> None:
         """Tell whoever answers that nobody listens."""
@@ -93,9 +91,13 @@ class Request(server.Request):
     # -- answering
 
     def process(self) -> None:
-        """Find the handler and call it; whatever it raises is answered."""
+        """Find the handler of a request that is here whole and call it; whatever it raises is answered."""
+        site = self.site
+        self.body, self._pieces = b"".join(self._pieces), []
+        self.request_id = answers.request_id(self.headers.get(b"x-request-id"))
         try:
-            self.site.serve(self)
+            if site.port.screen(self):
+                site.route(self)
         except Exception:
             self.processingFailed(Failure())
 

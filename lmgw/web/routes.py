@@ -12,7 +12,9 @@ from klein import Klein
 from twisted.internet.defer import ensureDeferred
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
+from lmgw.config.snapshot import Gateway
 from lmgw.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
+from lmgw.web.head import Head
 
 if TYPE_CHECKING:
     from lmgw.web.request import Request
@@ -22,11 +24,25 @@ METHODS = "GET, HEAD, POST"
 
 
 class Port(Protocol):
-    """Whose methods are the handlers of a Klein app."""
+    """Whose methods are the handlers of a Klein app, and who may call them."""
 
     @property
     def app(self) -> Klein:
         """The list of its routes, bound to this instance."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """The settings now in force."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether every answer is to be the last of its connection."""
+
+    def refusal(self, head: Head) -> GatewayError | None:
+        """Return why a request is turned away before its body is read, if it is."""
+
+    def screen(self, request: Request) -> bool:
+        """Look at a request before it is routed; returns false where it is answered. Raises ``GatewayError``."""
 
 
 class Router:
@@ -47,7 +63,7 @@ class Router:
             for method in rule.methods or ()
         }
 
-    def __call__(self, request: Request) -> None:
+    def route(self, request: Request) -> None:
         """Route a request. Raises what its handler raises; :class:`GatewayError` for a target that is no path."""
         handler = self._exact.get((request.method, request.path))
         if handler is None:

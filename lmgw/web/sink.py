@@ -21,7 +21,10 @@ _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 @implementer(IPushProducer)
 class ClientSink:
-    """A :class:`~lmgw.gateway.inbound.Sink` over a request: every call is safe whatever has become of the client."""
+    """A :class:`~lmgw.gateway.inbound.Sink` over a request: every call is safe whatever has become of the client.
+
+    The request is the channel's until its answer has ended; kept here, it would be a circle for the garbage collector.
+    """
 
     __slots__ = ("_channel", "_chunked", "_flow", "begun", "closed", "paused")
 
@@ -38,34 +41,28 @@ class ClientSink:
         else:
             self._flow = flow
 
-    @property
-    def _request(self) -> Request:
-        """The request, until its answer has ended; kept here, it would be a circle for the garbage collector."""
-        request = self._channel.request
-        assert request is not None
-        return request
-
     # -- the answer
 
     def answer(self, status: int, headers: Sequence[answers.Header], body: bytes, lines: bytes = b"") -> None:
         """Send a whole answer in one write, and end; nothing happens once an answer has begun."""
-        if self.begun or self.closed:
+        channel = self._channel
+        request, bare = channel.request, status in (204, 304)
+        if self.begun or self.closed or request is None:
             return
-        request, bare = self._request, status in (204, 304)
         framing = b"" if bare else b"Content-Length: %d\r\n" % len(body)
         head = self._head(request, status, lines, headers, framing)
-        self._channel.send(head if bare or request.method == b"HEAD" else head + body)
+        channel.send(head if bare or request.method == b"HEAD" else head + body)
         self._forget()
         request.end()
 
     def begin(self, status: int, headers: Sequence[answers.Header], lines: bytes = b"") -> None:
         """Send the head of a streamed answer."""
-        if self.begun or self.closed:
-            return
         channel = self._channel
+        request = channel.request
+        if self.begun or self.closed or request is None:
+            return
         self._chunked = channel.head.version == b"HTTP/1.1"
-        head = self._head(self._request, status, lines, headers, _CHUNKED if self._chunked else b"")
-        channel.send(head)
+        channel.send(self._head(request, status, lines, headers, _CHUNKED if self._chunked else b""))
         if channel.clogged:
             self.pauseProducing()
 
@@ -77,11 +74,14 @@ class ClientSink:
 
     def finish(self) -> None:
         """End a streamed answer validly."""
-        if self.closed or not self.begun:
+        channel = self._channel
+        request = channel.request
+        if self.closed or not self.begun or request is None:
             return
         if self._chunked:
-            self._channel.send(b"0\r\n\r\n")
-        request = self._request
+            channel.send(b"0\r\n\r\n")
+        if channel.ending:
+            channel.persistent = False
         self._forget()
         request.end()
 
@@ -101,8 +101,8 @@ class ClientSink:
         channel = self._channel
         if channel.ending:
             channel.persistent = False
-        own = b"%b%b%b%b%b" % (
-            channel.site.own_lines(request.request_id),
+        own = channel.site.own_lines(
+            request.request_id,
             b"Request-Id: %b\r\n" % request.request_id.encode() if request.dialect == "anthropic" else b"",
             request.stamp,
             framing,

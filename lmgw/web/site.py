@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -10,18 +9,11 @@ from twisted.web import server
 from twisted.web.http import datetimeToString
 
 from lmgw.config.snapshot import Gateway
-from lmgw.errors import GatewayError
 from lmgw.gateway.ticker import Ticker
 from lmgw.plainsocket import Outbox
 from lmgw.web.channel import Channel
-from lmgw.web.head import Head
 from lmgw.web.request import Request
 from lmgw.web.routes import Port, Router
-
-#: Looks at a request before it is routed: raises a ``GatewayError``, or returns false where it has answered itself.
-Screen = Callable[[Request], bool]
-#: Looks at a request's head: returns why it is turned away before its body is read, if it is.
-Refusal = Callable[[Head], GatewayError | None]
 
 
 class Site(server.Site):
@@ -30,9 +22,7 @@ class Site(server.Site):
     No access log, no sessions, no HTTP/2, nothing shared with other sites. Connections above the limit are left
     in the kernel's queue; those that came in the same turn of the event loop are accepted and not read from.
 
-    :param gateway: returns the limits now in force; asked at every connection and request, so that a reload is live.
-    :ivar draining: whether every answer is to be the last of its connection.
-    :ivar refusal: asked at every head.
+    :ivar route: calls a request's handler.
     :ivar connections: all of them, idle, busy and waiting.
     :ivar buffered_bytes: request bodies in memory.
     :ivar outbox: for connections without TLS.
@@ -42,30 +32,18 @@ class Site(server.Site):
     requestFactory: type[Request] = Request
     noisy = False
 
-    def __init__(
-        self,
-        port: Port,
-        screen: Screen,
-        *,
-        refusal: Refusal = lambda head: None,
-        reactor: IReactorTime,
-        gateway: Callable[[], Gateway],
-        draining: Callable[[], bool],
-    ) -> None:
+    def __init__(self, port: Port, reactor: IReactorTime) -> None:
         super().__init__(None, reactor=reactor, timeout=None, parsePOSTFormSubmission=False)
         self.connections: set[Channel] = set()
         self.buffered_bytes = 0
-        self.refusal = refusal
-        self._screen = screen
         self.outbox = Outbox(reactor)
-        self._route = Router(port)
-        self._gateway = gateway
-        self.draining = draining
+        self.port = port
+        self.route = Router(port).route
         self._waiting: dict[Channel, None] = {}
         self._shut: set[Any] = set()
         self._ticker = Ticker(reactor)
         self._configured: Gateway | None = None
-        self._own = (-1, b"")
+        self._second, self._own = -1, b""
 
     # -- Twisted's calls
 
@@ -86,8 +64,8 @@ class Site(server.Site):
 
     @property
     def gateway(self) -> Gateway:
-        """The limits now in force."""
-        gateway = self._gateway()
+        """The limits now in force; asked at every connection and request, so that a reload is live."""
+        gateway = self.port.gateway
         if gateway is not self._configured:
             self._configured = gateway
             self._ticker.configure(gateway.header_timeout_ms, gateway.body_timeout_ms, gateway.client_write_timeout_ms)
@@ -97,17 +75,13 @@ class Site(server.Site):
         """Whether another connection could be accepted, or read from, if this one were closed."""
         return len(self.connections) >= self.gateway.max_client_connections and channel not in self._waiting
 
-    def own_lines(self, request_id: str) -> bytes:
-        """Return the header lines of every answer."""
-        now = int(self.reactor.seconds())
-        if now != self._own[0]:
-            self._own = (now, b"Server: lmgw\r\nDate: %b\r\nX-Request-ID: " % datetimeToString(now))
-        return b"%b%b\r\n" % (self._own[1], request_id.encode())
-
-    def serve(self, request: Request) -> None:
-        """Let a request in and route it. Raises what its handler raises."""
-        if self._screen(request):
-            self._route(request)
+    def own_lines(self, request_id: str, *more: bytes) -> bytes:
+        """Return the header lines of every answer, and then ``more``, each with its line end."""
+        now = self.reactor.seconds()
+        if not 0 <= now - self._second < 1:
+            self._second = int(now)
+            self._own = b"Server: lmgw\r\nDate: %b\r\nX-Request-ID: " % datetimeToString(now)
+        return b"".join((self._own, request_id.encode(), b"\r\n", *more))
 
     def opened(self, channel: Channel) -> None:
         """Count a new connection; at the limit its port accepts no more, above it the connection waits unread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lmgw.errors import GatewayError
-from lmgw.web.head import Head, is_host, looks_wrong, parse
+from lmgw.web.head import Head, _known_fields, is_host, looks_wrong, parse
 
 
 def lines(*parts: bytes) -> bytes:
@@ -14,13 +14,13 @@ def lines(*parts: bytes) -> bytes:
 
 def test_a_head_becomes_values() -> None:
     head = parse(lines(b"POST /v1/x?y=1 HTTP/1.1", b"Host: gw:80", b"Content-Length:  5 ", b"X-Thing:\tA b\xff"))
-    assert head == Head(
-        b"POST", b"/v1/x?y=1", b"HTTP/1.1", {b"host": b"gw:80", b"content-length": b"5", b"x-thing": b"A b\xff"}, 5
-    )
+    assert (head.method, head.target, head.version) == (b"POST", b"/v1/x?y=1", b"HTTP/1.1")
+    assert (head.path, head.query, head.length) == (b"/v1/x", b"y=1", 5)
+    assert head.headers == {b"host": b"gw:80", b"content-length": b"5", b"x-thing": b"A b\xff"}
 
 
 def test_a_head_needs_no_headers_in_http_1_0() -> None:
-    assert parse(b"GET / HTTP/1.0") == Head(b"GET", b"/", b"HTTP/1.0", {}, 0)
+    assert parse(b"GET / HTTP/1.0") == Head(b"GET", b"/", b"HTTP/1.0", b"/", b"", {}, 0, persistent=False)
 
 
 def test_the_first_of_two_lines_counts_but_lists_are_joined() -> None:
@@ -36,6 +36,23 @@ def test_the_first_of_two_lines_counts_but_lists_are_joined() -> None:
     )
     assert head.headers[b"authorization"] == b"Bearer one"
     assert head.headers[b"x-forwarded-for"] == b"203.0.113.9, 192.0.2.1"
+
+
+def test_only_lines_without_secrets_are_remembered() -> None:
+    for _ in range(2):
+        head = parse(
+            lines(b"GET / HTTP/1.1", b"Host: known", b"Authorization: Bearer s", b"Cookie: s", b"X-API-Key: s")
+        )
+        assert head.headers == {b"host": b"known", b"authorization": b"Bearer s", b"cookie": b"s", b"x-api-key": b"s"}
+    assert b"Host: known" in _known_fields
+    assert not any(line.endswith(b": s") or b"Bearer" in line for line in _known_fields)
+
+
+def test_only_so_many_short_lines_are_remembered() -> None:
+    for number in range(3000):
+        parse(lines(b"GET / HTTP/1.1", b"Host: gw%d" % number, b"Accept: %200d" % number))
+    assert len(_known_fields) <= 1024
+    assert max(map(len, _known_fields)) <= 128
 
 
 @pytest.mark.parametrize(

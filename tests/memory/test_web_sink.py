@@ -50,7 +50,7 @@ class AnswerTests(SinkTestCase):
 
     def test_an_answer_is_one_write(self) -> None:
         writes: list[bytes] = []
-        self.patch(self.client, "write", writes.append)
+        self.patch(self.client.channel, "send", writes.append)
         self.ask().answer(200, JSON_HEADERS, b"{}")
         self.assertEqual(len(writes), 1)
 
