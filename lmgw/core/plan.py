@@ -344,7 +344,7 @@ class RouteSession:
         return self._ask.deadline is not None and now >= self._ask.deadline
 
     def _decided(self, status: int, error: str | None, now: float) -> None:
-        self.trace.tried(self._course.current, status, error, (now - self._started) * 1000)
+        self.trace.tried(self._course.current, status, error, now - self._started)
 
 
 def _words(fault: Fault) -> str:

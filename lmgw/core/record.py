@@ -240,3 +240,8 @@ class Totals:
             "avg_latency_ms": self._average_ms,
             "tier_counts": dict(self.tiers),
         }
+
+
+def milliseconds(seconds: float) -> float:
+    """Return milliseconds in whole microseconds; the clock is the wall's and may have gone back."""
+    return seconds * 1e6 // 1.0 / 1e3 if seconds > 0.0 else 0.0

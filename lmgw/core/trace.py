@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from lmgw.config.snapshot import Mode, Tier
-from lmgw.core.record import WORDS_KEPT, Reason, TriedTier
+from lmgw.core.record import WORDS_KEPT, Reason, TriedTier, milliseconds
 from lmgw.core.routes import Routes, line
 
 
@@ -45,10 +45,10 @@ class Trace(msgspec.Struct):
         if reason not in self.reasons:
             self.reasons.append(reason)
 
-    def tried(self, tier: Tier, status: int, error: str | None, latency_ms: float) -> None:
+    def tried(self, tier: Tier, status: int, error: str | None, latency_s: float) -> None:
         """An attempt was decided."""
         words = None if error is None else error[:WORDS_KEPT]
-        self.attempts.append(TriedTier(tier.name, tier.backend, status, words, round(latency_ms, 3)))
+        self.attempts.append(TriedTier(tier.name, tier.backend, status, words, milliseconds(latency_s)))
 
     def broke(self, error: str) -> None:
         """The answer that was being relayed broke off."""

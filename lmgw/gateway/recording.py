@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lmgw.config.snapshot import Gateway, Tier
 from lmgw.core.history import History
 from lmgw.core.ledger import Ledger
-from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Kept, Ring, Span, Spent, Totals
+from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Kept, Ring, Span, Spent, Totals, milliseconds
 from lmgw.core.trace import Trace
 from lmgw.core.usage import Tokens, cost_usd, tokens
 from lmgw.errors import GatewayError, Overloaded, RateLimited
@@ -130,7 +130,7 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
     trace = NOWHERE if session is None else session.trace
     tier = trace.tier or NO_TIER
     received, first = inbound.received_at, task.first_content_at
-    latency_ms = _ms(now - received)
+    latency_ms = milliseconds(now - received)
     used = Tokens() if task.progress is None else tokens(task.progress, len(inbound.body))
     cost = cost_usd(tier, used)
     discarded = _discarded(task) if task.discarded else ()
@@ -157,10 +157,10 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         bool(trace.escalated),
         trace.overflowed,
         tuple(trace.attempts),
-        _ms(task.queued_s) if task.queued_s else 0.0,
-        None if first is None else _ms(first - received),
+        milliseconds(task.queued_s) if task.queued_s else 0.0,
+        None if first is None else milliseconds(first - received),
         latency_ms,
-        _ms((now if first is None else first) - received - task.waited_s),
+        milliseconds((now if first is None else first) - received - task.waited_s),
         error is None,
         task.status,
         None if error is None else error.message[:WORDS_KEPT],
@@ -181,11 +181,6 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
             ]
         ),
     )
-
-
-def _ms(seconds: float) -> float:
-    """Return milliseconds in whole microseconds; the clock is the wall's and may have gone back."""
-    return seconds * 1e6 // 1.0 / 1e3 if seconds > 0.0 else 0.0
 
 
 def _discarded(task: Task) -> tuple[Spent, ...]:
