@@ -34,7 +34,7 @@ class _Head(msgspec.Struct):
 _LIST = msgspec.json.Decoder(list[Raw])
 _HEAD = msgspec.json.Decoder(_Head)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
-_INCLUDE_USAGE = b'{"include_usage":true}'
+_INCLUDE_USAGE = {"include_usage": True}
 #: Either says what the caller wants of thinking; ``reasoning`` is OpenRouter's.
 _REASONING_FIELDS = frozenset(("reasoning_effort", "reasoning"))
 
@@ -54,19 +54,17 @@ class Operation:
 
         Raises :class:`~lmgw.errors.BadRequest` where ``messages`` must be read for the policy and cannot be.
         """
-        edits = {"model": _encode(target.model)}
+        edits: dict[str, Any] = {"model": target.model}
         patches = []
         if self._chat:
             if target.system:
                 patches.append(_system(body, target.system))
             capabilities = target.capabilities
             if target.think is not None and capabilities.reasoning and not body.fields.keys() & _REASONING_FIELDS:
-                edits["reasoning_effort"] = _encode(effort(Reasoning(enabled=target.think), capabilities))
+                edits["reasoning_effort"] = effort(Reasoning(enabled=target.think), capabilities)
         if _adds_usage(body, target):
             own = bytes(body.fields.get("stream_options", b"null"))
-            edits["stream_options"] = (
-                _INCLUDE_USAGE if own == b"null" else splice_object(own, {"include_usage": b"true"})
-            )
+            edits["stream_options"] = Raw(splice_object(b"{}" if own == b"null" else own, _INCLUDE_USAGE))
         return Rendered(self.path, splice(body, edits, patches))
 
     def relay(self, body: Body, target: Target, reply: Reply) -> Relay:
