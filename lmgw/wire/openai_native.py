@@ -73,21 +73,21 @@ class Operation:
 
     def relay_answer(self, body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
         """Return a whole answer as it came, and what is known of it."""
-        progress = Progress()
         try:
             found = decode_chunk(answer)
         except _UNREADABLE:
-            progress.error = UpstreamFailed(read_error(200, answer).message)
-            return b"", progress
-        progress.error = found.failure
-        if progress.error is None and found.choices is None:
-            progress.error = UpstreamFailed("the provider's answer holds no choices")
-        if progress.error is not None:
-            return b"", progress
-        progress.model = found.model if isinstance(found.model, str) else None
-        progress.usage = parse_usage(found.usage)
-        for choice in (found.choices or ())[:1]:
-            note(progress, choice)
+            return b"", Progress(error=UpstreamFailed(read_error(200, answer).message))
+        choices = found.choices
+        if choices is None or found.error is not None:
+            error = found.failure
+            if error is None and choices is None:
+                error = UpstreamFailed("the provider's answer holds no choices")
+            if error is not None:
+                return b"", Progress(error=error)
+        model = found.model
+        progress = Progress(model=model if isinstance(model, str) else None, usage=parse_usage(found.usage))
+        if choices:
+            note(progress, choices[0])
         progress.finish = progress.finish or "stop"
         return answer, progress
 
