@@ -86,7 +86,7 @@ class Body:
     @property
     def legible(self) -> bytes:
         """The bytes to look for a word in: without :attr:`blobs`."""
-        return self.data if self.blobs is None else self.blobs.outline
+        return self.data if len(self.data) <= LEAST or self.blobs is None else self.blobs.outline
 
     def _decoded(self, data: bytes) -> dict[str, Any]:
         try:

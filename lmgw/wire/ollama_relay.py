@@ -127,7 +127,7 @@ def relay_answer(body: bytes, reply: Reply, tools: Collection[str] = ()) -> tupl
     line.done = True
     note(progress, line)
     body = Renamer(reply.model)(body)
-    if line.message is not None and line.message.content and not line.message.tool_calls:
+    if tools and line.message is not None and line.message.content and not line.message.tool_calls:
         text = CallText(tools, reply.id)
         text.push(line.message.content)
         if calls := repaired(text, reply, progress):
