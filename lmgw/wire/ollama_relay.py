@@ -30,7 +30,7 @@ from lmgw.wire.tool_repair import CallText
 _ENCODE = msgspec.json.encode
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 #: How an object begins whose first key is its model.
-_HEAD = re.compile(rb'(\s*\{\s*"model"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_HEAD = re.compile(rb'(\s*\{\s*"model"\s*:\s*)"[^"\\]*(?:\\.[^"\\]*)*"')
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
