@@ -23,6 +23,8 @@ _encode = msgspec.json.Encoder().encode
 _WITH_BLOBS = ("messages", "input", "images")
 #: Bytes compared at once.
 _PIECE = 65536
+#: The largest body whose fields are written once more to be compared with it, in bytes.
+_SMALL = 262_144
 _EMPTY_LIST = re.compile(rb"\[[ \t\r\n]*\]\Z")
 #: What stands around a value of an object: the key before it if there is one, and what separates that from others.
 _BETWEEN = re.compile(rb'[ \t\r\n]*[{,}](?:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*)?', re.DOTALL)
@@ -43,7 +45,7 @@ class Body:
         """Decode ``data``. Raises :class:`~lmgw.errors.BadRequest` saying what is malformed, and where."""
         self.data = data = data.removeprefix(_BOM)
         self.fields = fields = _decode_fields(data)
-        small = len(data) <= _PIECE
+        small = len(data) <= _SMALL
         self.compact = small and _encode(fields) == data
         # What is written of the fields and equals the body leaves no room for a key that stands twice.
         self._spans = None if self.compact or (small and _spaced(fields) == data) else spans(data, fields)
