@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+
+import msgspec
 
 from lmgw.core.ask import Ask, Operation, Prompt
 from lmgw.errors import BadRequest
@@ -14,24 +16,43 @@ from lmgw.wire.embeddings import Embeddings, translate_embeddings
 from lmgw.wire.ollama import OLLAMA, OLLAMA_GENERATE, is_load_request
 from lmgw.wire.translate import DIALECTS, Translation, translation
 
-#: The field that must hold something, by route; the rest is for the dialects to say.
-_REQUIRED = {Route.CHAT: "messages", Route.MESSAGES: "messages", Route.COUNT_TOKENS: "messages"}
-#: Where Ollama's requests that load a model say nothing.
-_SAID = {Route.OLLAMA_CHAT: "messages", Route.OLLAMA_GENERATE: "prompt"}
-_OPERATIONS: Mapping[str, Operation] = {"embeddings_legacy": "embeddings"}
-_CALLERS = {Route.COMPLETIONS: "openai_completions"}
-_EMBEDDING_CALLERS = {
-    Route.EMBEDDINGS: "openai",
-    Route.OLLAMA_EMBED: "ollama",
-    Route.OLLAMA_EMBEDDINGS: "ollama_legacy",
-}
 #: What says nothing takes no more than this, in bytes: ``null``, ``""``, ``[ ]``.
 EMPTY_BYTES = 16
 #: What stands in every body that holds a part whose tokens are more than its bytes: images, and documents by their URL
 #: (``"document"``, ``"file"``, ``"input_file"``).
 _COUNTED_BY_NUMBER = (b"image", b'"document"', b'file"')
-#: How each dialect's ids begin.
-_ID_PREFIX = {"openai": "chatcmpl-", "anthropic": "msg_", "ollama": "", "ollama_generate": "", "responses": "resp_"}
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """What all requests of one route have in common.
+
+    :ivar caller: the caller's side of the pair that is translated between.
+    :ivar id_prefix: how an answer's id begins.
+    :ivar required: the field that must hold something; the rest is for the dialects to say.
+    :ivar said: the field that is empty in Ollama's requests that load a model.
+    """
+
+    caller: str
+    operation: Operation
+    id_prefix: str = ""
+    required: str | None = None
+    said: str | None = None
+    ollama: bool = False
+
+
+_KINDS = {
+    Route.CHAT: _Kind("openai", "chat", "chatcmpl-", required="messages"),
+    Route.COMPLETIONS: _Kind("openai_completions", "completions", "chatcmpl-"),
+    Route.EMBEDDINGS: _Kind("openai", "embeddings"),
+    Route.RESPONSES: _Kind("responses", "chat", "resp_"),
+    Route.INPUT_TOKENS: _Kind("responses", "count_tokens"),
+    Route.MESSAGES: _Kind("anthropic", "chat", "msg_", required="messages"),
+    Route.COUNT_TOKENS: _Kind("anthropic", "count_tokens", required="messages"),
+    Route.OLLAMA_CHAT: _Kind("ollama", "chat", said="messages", ollama=True),
+    Route.OLLAMA_GENERATE: _Kind("ollama_generate", "chat", said="prompt", ollama=True),
+    Route.OLLAMA_EMBED: _Kind("ollama", "embeddings", ollama=True),
+    Route.OLLAMA_EMBEDDINGS: _Kind("ollama_legacy", "embeddings", ollama=True),
+}
 
 
 class Asked:
@@ -42,7 +63,7 @@ class Asked:
     :ivar deadline: when its time is used up, in the reactor's seconds; ``None`` = never.
     """
 
-    __slots__ = ("body", "deadline", "dialect", "inbound", "operation", "stream")
+    __slots__ = ("_kind", "body", "deadline", "dialect", "inbound", "operation", "stream")
 
     def __init__(self, inbound: Inbound, deadline: float | None) -> None:
         """Read ``inbound``. Raises :class:`~lmgw.errors.BadRequest` naming what is wrong with its body."""
@@ -52,20 +73,18 @@ class Asked:
         if coding is not None:
             _require_plain(coding)
         self.body = body = Body(inbound.body)
-        route = inbound.route
-        if route in _REQUIRED:
-            body.require_list(_REQUIRED[route])
-        self.dialect: Dialect = DIALECTS[route.dialect]
-        self.operation: Operation = _OPERATIONS.get(route.operation) or route.operation  # type: ignore[assignment]
-        asked = body.stream
-        self.stream = self.operation in ("chat", "completions") and (
-            route.dialect.startswith("ollama") if asked is None else asked
-        )
+        self._kind = kind = _KINDS[inbound.route]
+        if kind.required is not None:
+            body.require_list(kind.required)
+        self.dialect: Dialect = DIALECTS[inbound.route.dialect]
+        self.operation = operation = kind.operation
+        stream = kind.ollama if body.stream is None else body.stream
+        self.stream = stream and (operation == "chat" or operation == "completions")
 
     @property
     def loads_model(self) -> bool:
         """Whether this is Ollama's way to load a model: a chat about nothing."""
-        said = _SAID.get(self.inbound.route)
+        said = self._kind.said
         if said is None or len(memoryview(self.body.fields.get(said, b""))) > EMPTY_BYTES:
             return False
         return is_load_request(self.body.parsed)
@@ -77,18 +96,24 @@ class Asked:
 
     def routing(self) -> Ask:
         """Return the request as routing sees it."""
-        body = self.body
+        body, headers = self.body, self.inbound.headers
+        expert, priority = headers.get(b"x-lmg-expert"), headers.get(b"x-lmg-priority")
         return Ask(
-            model=self.body.model,
+            model=body.model,
             prompt=self.prompt,
             size=len(body.data),
-            may_hold_images=lambda: any(kind in body.legible for kind in _COUNTED_BY_NUMBER),
+            may_hold_images=self.may_hold_images,
             operation=self.operation,
             stream=self.stream,
-            expert=self.inbound.headers.get(b"x-lmg-expert", b"").strip().lower() == b"true",
-            priority=_integer(self.inbound.headers.get(b"x-lmg-priority")),
+            expert=expert is not None and expert.strip().lower() == b"true",
+            priority=None if priority is None else _integer(priority),
             deadline=self.deadline,
         )
+
+    def may_hold_images(self) -> bool:
+        """Whether any part's tokens may be more than its bytes; may say yes wrongly, never no."""
+        legible = self.body.legible
+        return any(kind in legible for kind in _COUNTED_BY_NUMBER)
 
     def prompt(self) -> Prompt:
         """Read the whole body, as well as it can be: where it goes it may be understood.
@@ -116,10 +141,12 @@ class Asked:
 
     def reply(self, model: str, epoch_s: int, elapsed_ns: Callable[[], int]) -> Reply:
         """Return what an answer to this request must look like; ``model`` is named where the upstream names none."""
-        id = _ID_PREFIX[self.dialect.name] + self.inbound.request_id
-        ollama = self.dialect.name.startswith("ollama")
-        named = (self.body.model or model) if ollama else model
-        return Reply(id, named, epoch_s, self.body.include_usage, elapsed_ns=elapsed_ns)
+        kind, body = self._kind, self.body
+        if kind.ollama:
+            model = body.model or model
+        return Reply(
+            kind.id_prefix + self.inbound.request_id, model, epoch_s, body.include_usage, elapsed_ns=elapsed_ns
+        )
 
     def translate(self, upstream: str, target: Target, reply: Reply) -> Translation | Embeddings | Count:
         """Make the request ready for a tier whose dialect is ``upstream`` (to count tokens, Anthropic's only).
@@ -128,10 +155,10 @@ class Asked:
         """
         if self.operation == "count_tokens":
             return Count.prepare(self.body, target)
-        caller = _EMBEDDING_CALLERS.get(self.inbound.route)
-        if caller is not None:
+        caller = self._kind.caller
+        if self.operation == "embeddings":
             return translate_embeddings(caller, upstream, self.body, target, reply)  # type: ignore[arg-type]
-        return translation(_CALLERS.get(self.inbound.route, self.dialect.name), upstream, self.body, target, reply)
+        return translation(caller, upstream, self.body, target, reply)
 
 
 def _require_plain(coding: bytes) -> None:
@@ -143,10 +170,10 @@ def _require_plain(coding: bytes) -> None:
         )
 
 
-def _integer(value: bytes | None) -> int | None:
+def _integer(value: bytes) -> int | None:
     """Read ``X-LMG-Priority``; what is no number asks for nothing."""
     try:
-        return None if value is None else int(value)
+        return int(value)
     except ValueError:
         return None
 

@@ -47,7 +47,7 @@ def edit_request(body: Body, target: Target) -> Rendered:
     Raises :class:`~lmgw.errors.BadRequest` where a field must be read for that and cannot be. The version in the
     headers is for callers that say none.
     """
-    edits = {"model": _encode(target.model)}
+    edits: dict[str, Any] = {"model": target.model}
     if target.system:
         edits["system"] = _with_system(body.fields.get("system", Raw(b"null")), target.system)
     if target.think is not None:
@@ -69,18 +69,18 @@ def _said(body: Body, key: str) -> Any:
     return None if raw is None else _VALUE.decode(raw)
 
 
-def _with_system(own: Raw, system: str) -> bytes:
+def _with_system(own: Raw, system: str) -> Any:
     match bytes(own)[:1]:
         case b'"':
-            return _encode(f"{system}\n\n{_VALUE.decode(own)}")
+            return f"{system}\n\n{_VALUE.decode(own)}"
         case b"[":
-            return _encode([{"type": "text", "text": f"{system}\n\n"}, *_ARRAY.decode(own)])
+            return [{"type": "text", "text": f"{system}\n\n"}, *_ARRAY.decode(own)]
         case b"n":
-            return _encode(system)
+            return system
     raise BadRequest("system must be a string or an array of blocks", param="system")
 
 
-def _without_unsigned(body: Body, target: Target) -> dict[str, bytes]:
+def _without_unsigned(body: Body, target: Target) -> dict[str, Any]:
     """Return the edits that take out the thinking with the gateway's signature, and turns in which nothing else was.
 
     A model that thinks by budget cannot go on from tool calls whose thinking was taken out: then it is not to think.
@@ -102,9 +102,9 @@ def _without_unsigned(body: Body, target: Target) -> dict[str, bytes]:
                 calls_alone = "tool_use" in kinds and "thinking" not in str(kinds[0])
     except msgspec.ValidationError:
         raise BadRequest("messages must be an array of objects with blocks", param="messages") from None
-    edits = {"messages": _encode(messages)}
+    edits: dict[str, Any] = {"messages": messages}
     if calls_alone and target.capabilities.thinking == "budget" and _said(body, "thinking") is not None:
-        edits["thinking"] = b'{"type":"disabled"}'
+        edits["thinking"] = {"type": "disabled"}
     return edits
 
 
@@ -113,7 +113,7 @@ def _is_unsigned(block: Raw) -> bool:
     return bool(found.type == "thinking" and found.signature == UNSIGNED)
 
 
-def _thinking(body: Body, target: Target) -> dict[str, bytes]:
+def _thinking(body: Body, target: Target) -> dict[str, Any]:
     """Return the edits of the tier's switch for thinking, nothing for a caller that says how it is to be.
 
     It is switched on only where nothing in the request can clash with it: sampling, a tool that must be called, and (by
@@ -133,10 +133,9 @@ def _thinking(body: Body, target: Target) -> dict[str, bytes]:
         forced=False,
         unsigned_calls=_said(body, "tools") is not None,
     )
-    edits = {name: _encode(value) for name, value in think.fields.items()}
-    if think.effort is not None:
-        edits["output_config"] = _encode({**config, "effort": think.effort})
-    return edits
+    if think.effort is None:
+        return think.fields
+    return {**think.fields, "output_config": {**config, "effort": think.effort}}
 
 
 class MessagesScanner:

@@ -18,14 +18,16 @@ _ANY = msgspec.json.Decoder()
 _STRING = msgspec.json.Decoder(str | None)
 _BOOL = msgspec.json.Decoder(bool | None)
 _OBJECT = msgspec.json.Decoder(dict[str, Any] | None)
+_encode = msgspec.json.Encoder().encode
 #: The fields that hold pictures and files in one dialect or another, none of which is echoed in an answer.
 _WITH_BLOBS = ("messages", "input", "images")
 #: Bytes compared at once.
 _PIECE = 65536
+#: The largest body whose fields are written once more to be compared with it, in bytes.
+_SMALL = 262_144
 _EMPTY_LIST = re.compile(rb"\[[ \t\r\n]*\]\Z")
-#: A key and its colon, with the white space around both.
-_KEY = re.compile(rb'[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
-_NEXT = re.compile(rb"[ \t\r\n]*([,}])")
+#: What stands around a value of an object: the key before it if there is one, and what separates that from others.
+_BETWEEN = re.compile(rb'[ \t\r\n]*[{,}](?:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*)?', re.DOTALL)
 
 
 class Body:
@@ -33,6 +35,7 @@ class Body:
 
     :ivar data: the bytes, without a byte order mark.
     :ivar fields: key to its value's bytes, in order.
+    :ivar compact: ``data`` is what encoding ``fields`` gives; false for a large body.
     :ivar model: the model asked for, ``None`` if it says none.
     :ivar stream: ``None`` if it does not say.
     :ivar include_usage: it asks for OpenAI's usage chunk.
@@ -42,10 +45,13 @@ class Body:
         """Decode ``data``. Raises :class:`~lmgw.errors.BadRequest` saying what is malformed, and where."""
         self.data = data = data.removeprefix(_BOM)
         self.fields = fields = _decode_fields(data)
-        self._spans = None if _is_plain(data, fields) else spans(data, fields)
+        small = len(data) <= _SMALL
+        self.compact = small and _encode(fields) == data
+        # What is written of the fields and equals the body leaves no room for a key that stands twice.
+        self._spans = None if self.compact or (small and _spaced(fields) == data) else spans(data, fields)
         self.model = self._typed("model", _STRING, "a string")
         self.stream = self._typed("stream", _BOOL, "true or false")
-        options = self._typed("stream_options", _OBJECT, "an object")
+        options = self._typed("stream_options", _OBJECT, "an object") if "stream_options" in fields else None
         self.include_usage = options is not None and options.get("include_usage") is True
 
     @property
@@ -53,11 +59,13 @@ class Body:
         """Key to where its value stands in ``data``."""
         if self._spans is None:
             self._spans = found = {}
+            gap = 1 if self.compact else 2
             at = 1
             for key, raw in self.fields.items():
-                start = at + len(key) + 3
-                at = start + len(memoryview(raw)) + 1
-                found[key] = (start, at - 1)
+                start = at + len(_encode(key)) + gap
+                end = start + len(memoryview(raw))
+                found[key] = (start, end)
+                at = end + gap
         return self._spans
 
     @cached_property
@@ -80,7 +88,7 @@ class Body:
     @property
     def legible(self) -> bytes:
         """The bytes to look for a word in: without :attr:`blobs`."""
-        return self.data if self.blobs is None else self.blobs.outline
+        return self.data if len(self.data) <= LEAST or self.blobs is None else self.blobs.outline
 
     def _decoded(self, data: bytes) -> dict[str, Any]:
         try:
@@ -96,7 +104,7 @@ class Body:
         value = memoryview(raw)
         if value[0] != ord("["):
             raise BadRequest(f"{key} must be an array", param=key)
-        if _EMPTY_LIST.match(value):
+        if value[1] in b" \t\r\n]" and _EMPTY_LIST.match(value):
             raise BadRequest(f"{key} must not be empty", param=key)
 
     def _typed(self, key: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
@@ -109,17 +117,9 @@ class Body:
             raise BadRequest(f"{key} must be {expected}", param=key) from None
 
 
-def _is_plain(data: bytes, fields: dict[str, Raw]) -> bool:
-    """Whether the bytes are these fields in order with nothing between them: no white space, no escape in a key.
-
-    Then there is no room for a key that stands twice. It is how most clients write JSON.
-    """
-    if len(data) <= _PIECE:
-        size = len(b"".join(fields.values()))
-    else:
-        size = sum(len(memoryview(raw)) for raw in fields.values())
-    # Each field has two quotes, a colon, and a comma or the last brace.
-    return 1 + 4 * len(fields) + len("".join(fields)) + size == len(data)
+def _spaced(fields: dict[str, Raw]) -> bytes:
+    """Write the fields as Python's ``json`` does, with a space after each colon and comma."""
+    return b"{%b}" % b", ".join([b"%b: %b" % (_encode(key), raw) for key, raw in fields.items()])
 
 
 def spans(data: bytes, fields: dict[str, Raw]) -> dict[str, tuple[int, int]]:
@@ -129,19 +129,18 @@ def spans(data: bytes, fields: dict[str, Raw]) -> dict[str, tuple[int, int]]:
     value, and what was checked here would not be what is obeyed there.
     """
     found = {}
-    at = data.index(b"{") + 1
-    last = b","
+    before = cast("re.Match[bytes]", _BETWEEN.match(data))  # the JSON is valid: it was decoded
     for key, raw in fields.items():
-        name, start = _key_at(data, at)
+        name, start = _key(before), before.end()
         end = start + len(memoryview(raw))
-        after = _NEXT.match(data, end)
+        after = _BETWEEN.match(data, end)
         # Keys come in the order of their first place, each with its last value: where both agree, so do the positions.
         if name != key or after is None or not _stands_at(data, start, memoryview(raw)):
             raise _twice(name)
         found[key] = (start, end)
-        at, last = after.end(), after[1]
-    if fields and last == b",":
-        raise _twice(_key_at(data, at)[0])
+        before = after
+    if fields and before[1] is not None:
+        raise _twice(_key(before))
     return found
 
 
@@ -152,11 +151,9 @@ def _stands_at(data: bytes, start: int, value: memoryview) -> bool:
     return all(data.startswith(bytes(value[at : at + _PIECE]), start + at) for at in range(0, len(value), _PIECE))
 
 
-def _key_at(data: bytes, at: int) -> tuple[str, int]:
-    """Return the key at ``at`` and where its value begins."""
-    match = cast("re.Match[bytes]", _KEY.match(data, at))  # the JSON is valid: it was decoded
-    key = match[1]
-    return msgspec.json.decode(key, type=str) if b"\\" in key else key[1:-1].decode(), match.end()
+def _key(match: re.Match[bytes]) -> str:
+    key: bytes = match[1]
+    return msgspec.json.decode(key, type=str) if b"\\" in key else key[1:-1].decode()
 
 
 def _twice(key: str) -> BadRequest:

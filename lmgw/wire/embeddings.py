@@ -93,12 +93,12 @@ def translate_embeddings(caller: Caller, upstream: str, body: Body, target: Targ
     if upstream not in ("openai", "ollama"):
         raise BadRequest("the model behind this name makes no embeddings: name one of an OpenAI or Ollama backend")
     if upstream == "openai" == caller:
-        return Embeddings(Rendered(OPENAI_PATH, splice(body, {"model": _ENCODE(target.model)})), _relayed)
+        return Embeddings(Rendered(OPENAI_PATH, splice(body, {"model": target.model})), _relayed)
     if upstream == "openai":
         return _ollama_to_openai(body, target, reply, legacy=caller == "ollama_legacy")
     if caller == "openai":
         return _openai_to_ollama(body, target, reply)
-    edited = splice(body, {"model": _ENCODE(target.model), **policy_edits(body, target)})
+    edited = splice(body, {"model": target.model, **policy_edits(body, target)})
     if caller == "ollama_legacy":
         return Embeddings(Rendered(OLLAMA_LEGACY_PATH, edited), _relayed)
     return Embeddings(Rendered(OLLAMA_PATH, edited), lambda answer: _relayed(answer, Renamer(reply.model)))

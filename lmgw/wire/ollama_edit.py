@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw
 
@@ -39,24 +41,24 @@ def edit_chat(body: Body, target: Target) -> Rendered:
 
     Raises :class:`~lmgw.errors.BadRequest` for a field that policy touches and that has the wrong type.
     """
-    edits = {"model": _ENCODE(target.model)}
+    edits: dict[str, Any] = {"model": target.model}
     if target.system:
         edits["messages"] = _prepended(body, target.system)
     if target.think is not None and not _said(body, "think"):
         think = think_value(Reasoning(enabled=target.think), target.capabilities)
         if think is not None:
-            edits["think"] = _ENCODE(think)
+            edits["think"] = think
     edits.update(policy_edits(body, target))
     return Rendered(CHAT_PATH, splice(body, edits))
 
 
-def policy_edits(body: Body, target: Target) -> dict[str, bytes]:
+def policy_edits(body: Body, target: Target) -> dict[str, Any]:
     """Return the edits that the backend's and the tier's ``options`` and ``keep_alive`` make to an Ollama body."""
-    edits = {}
+    edits: dict[str, Any] = {}
     if target.options or target.pinned_options:
         edits["options"] = _merged_options(body, target)
     if target.keep_alive is not None and not _said(body, "keep_alive"):
-        edits["keep_alive"] = _ENCODE(target.keep_alive)
+        edits["keep_alive"] = target.keep_alive
     return edits
 
 
@@ -76,20 +78,19 @@ def _said(body: Body, key: str) -> bool:
     return raw is not None and bytes(raw) != _NULL
 
 
-def _merged_options(body: Body, target: Target) -> bytes:
+def _merged_options(body: Body, target: Target) -> Any:
     if not _said(body, "options"):
-        return _ENCODE({**target.options, **target.pinned_options})
+        return {**target.options, **target.pinned_options}
     own = bytes(body.fields["options"])
     try:
         said = _OBJECT.decode(own)
     except msgspec.ValidationError:
         raise BadRequest("options must be an object", param="options") from None
     defaults = {name: value for name, value in target.options.items() if bytes(said.get(name, _NULL)) == _NULL}
-    edits = {name: _ENCODE(value) for name, value in {**defaults, **target.pinned_options}.items()}
-    return splice_object(own, edits)
+    return Raw(splice_object(own, {**defaults, **target.pinned_options}))
 
 
-def _prepended(body: Body, system: str) -> bytes:
+def _prepended(body: Body, system: str) -> list[Raw]:
     """Return the messages with ``system`` before all else, before the caller's own system text if that is first."""
     try:
         messages = _LIST.decode(body.fields.get("messages", b"[]"))
@@ -98,7 +99,7 @@ def _prepended(body: Body, system: str) -> bytes:
         raise BadRequest("messages must be a list of objects with a role", param="messages") from None
     if first.role.lower() == "system":
         content = f"{system}\n\n{first.content}" if first.content else system
-        messages[0] = Raw(splice_object(bytes(messages[0]), {"content": _ENCODE(content)}))
+        messages[0] = Raw(splice_object(bytes(messages[0]), {"content": content}))
     else:
         messages.insert(0, Raw(_ENCODE({"role": "system", "content": system})))
-    return _ENCODE(messages)
+    return messages

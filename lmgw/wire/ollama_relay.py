@@ -30,7 +30,7 @@ from lmgw.wire.tool_repair import CallText
 _ENCODE = msgspec.json.encode
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 #: How an object begins whose first key is its model.
-_HEAD = re.compile(rb'(\s*\{\s*"model"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_HEAD = re.compile(rb'(\s*\{\s*"model"\s*:\s*)"[^"\\]*(?:\\.[^"\\]*)*"')
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -127,7 +127,7 @@ def relay_answer(body: bytes, reply: Reply, tools: Collection[str] = ()) -> tupl
     line.done = True
     note(progress, line)
     body = Renamer(reply.model)(body)
-    if line.message is not None and line.message.content and not line.message.tool_calls:
+    if tools and line.message is not None and line.message.content and not line.message.tool_calls:
         text = CallText(tools, reply.id)
         text.push(line.message.content)
         if calls := repaired(text, reply, progress):

@@ -27,6 +27,27 @@ FINISHES: dict[str, FinishReason] = {
 _encode = msgspec.json.Encoder().encode
 
 
+class _Details(msgspec.Struct, gc=False):
+    """What a count is made of."""
+
+    cached_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
+
+
+class _Counts(msgspec.Struct, gc=False):
+    """``usage`` as most servers send it."""
+
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    prompt_cache_hit_tokens: int | None = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+_NO_DETAILS = _Details()
+
+
 def parse_answer(body: bytes) -> Answer:
     """Read an upstream's 2xx answer. Raises :class:`~lmgw.errors.GatewayError` where it is an error or no answer."""
     choice, found = first_choice(body)
@@ -69,15 +90,32 @@ def parse_usage(found: Any) -> Usage | None:
     """Read ``usage``. The prompt's count includes what was cached, the completion's what was reasoning."""
     if not isinstance(found, dict):
         return None
-    prompt = details(found, "prompt_tokens_details")
-    read = count(prompt, "cached_tokens") or count(found, "prompt_cache_hit_tokens")
-    written = count(prompt, "cache_write_tokens")
+    try:
+        counts = msgspec.convert(found, _Counts)
+    except msgspec.ValidationError:
+        counts = _odd_counts(found)
+    prompt = counts.prompt_tokens_details or _NO_DETAILS
+    completion = counts.completion_tokens_details or _NO_DETAILS
+    read = prompt.cached_tokens or counts.prompt_cache_hit_tokens or 0
+    written = prompt.cache_write_tokens or 0
     return Usage(
-        input=max(0, count(found, "prompt_tokens") - read - written),
-        output=count(found, "completion_tokens"),
+        input=max(0, (counts.prompt_tokens or 0) - read - written),
+        output=counts.completion_tokens or 0,
         cache_read=read,
         cache_write=written,
-        reasoning=count(details(found, "completion_tokens_details"), "reasoning_tokens"),
+        reasoning=completion.reasoning_tokens or 0,
+    )
+
+
+def _odd_counts(found: dict[str, Any]) -> _Counts:
+    """Read a ``usage`` in which something is no integer: numbers are rounded down, all else counts as missing."""
+    prompt, completion = details(found, "prompt_tokens_details"), details(found, "completion_tokens_details")
+    return _Counts(
+        count(found, "prompt_tokens"),
+        count(found, "completion_tokens"),
+        count(found, "prompt_cache_hit_tokens"),
+        _Details(count(prompt, "cached_tokens"), count(prompt, "cache_write_tokens")),
+        _Details(reasoning_tokens=count(completion, "reasoning_tokens")),
     )
 
 

@@ -34,7 +34,7 @@ class _Head(msgspec.Struct):
 _LIST = msgspec.json.Decoder(list[Raw])
 _HEAD = msgspec.json.Decoder(_Head)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
-_INCLUDE_USAGE = b'{"include_usage":true}'
+_INCLUDE_USAGE = {"include_usage": True}
 #: Either says what the caller wants of thinking; ``reasoning`` is OpenRouter's.
 _REASONING_FIELDS = frozenset(("reasoning_effort", "reasoning"))
 
@@ -54,19 +54,17 @@ class Operation:
 
         Raises :class:`~lmgw.errors.BadRequest` where ``messages`` must be read for the policy and cannot be.
         """
-        edits = {"model": _encode(target.model)}
+        edits: dict[str, Any] = {"model": target.model}
         patches = []
         if self._chat:
             if target.system:
                 patches.append(_system(body, target.system))
             capabilities = target.capabilities
             if target.think is not None and capabilities.reasoning and not body.fields.keys() & _REASONING_FIELDS:
-                edits["reasoning_effort"] = _encode(effort(Reasoning(enabled=target.think), capabilities))
+                edits["reasoning_effort"] = effort(Reasoning(enabled=target.think), capabilities)
         if _adds_usage(body, target):
             own = bytes(body.fields.get("stream_options", b"null"))
-            edits["stream_options"] = (
-                _INCLUDE_USAGE if own == b"null" else splice_object(own, {"include_usage": b"true"})
-            )
+            edits["stream_options"] = Raw(splice_object(b"{}" if own == b"null" else own, _INCLUDE_USAGE))
         return Rendered(self.path, splice(body, edits, patches))
 
     def relay(self, body: Body, target: Target, reply: Reply) -> Relay:
@@ -75,21 +73,21 @@ class Operation:
 
     def relay_answer(self, body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
         """Return a whole answer as it came, and what is known of it."""
-        progress = Progress()
         try:
             found = decode_chunk(answer)
         except _UNREADABLE:
-            progress.error = UpstreamFailed(read_error(200, answer).message)
-            return b"", progress
-        progress.error = found.failure
-        if progress.error is None and found.choices is None:
-            progress.error = UpstreamFailed("the provider's answer holds no choices")
-        if progress.error is not None:
-            return b"", progress
-        progress.model = found.model if isinstance(found.model, str) else None
-        progress.usage = parse_usage(found.usage)
-        for choice in (found.choices or ())[:1]:
-            note(progress, choice)
+            return b"", Progress(error=UpstreamFailed(read_error(200, answer).message))
+        choices = found.choices
+        if choices is None or found.error is not None:
+            error = found.failure
+            if error is None and choices is None:
+                error = UpstreamFailed("the provider's answer holds no choices")
+            if error is not None:
+                return b"", Progress(error=error)
+        model = found.model
+        progress = Progress(model=model if isinstance(model, str) else None, usage=parse_usage(found.usage))
+        if choices:
+            note(progress, choices[0])
         progress.finish = progress.finish or "stop"
         return answer, progress
 

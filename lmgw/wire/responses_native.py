@@ -104,7 +104,7 @@ def edit_request(body: Body, target: Target) -> Rendered:
     server with a memory has.
     """
     refuse_state({key: _VALUE.decode(body.fields[key]) for key in STATEFUL if key in body.fields})
-    edits = {"model": _encode(target.model)}
+    edits: dict[str, Any] = {"model": target.model}
     if target.system:
         edits["instructions"] = _instructions(body, target.system)
     if target.think is not None and target.capabilities.reasoning:
@@ -114,14 +114,14 @@ def edit_request(body: Body, target: Target) -> Rendered:
     return Rendered(RESPONSES_PATH, splice(body, edits))
 
 
-def _instructions(body: Body, system: str) -> bytes:
+def _instructions(body: Body, system: str) -> str:
     own = _VALUE.decode(body.fields.get("instructions", b"null"))
     if own is not None and not isinstance(own, str):
         raise BadRequest("instructions must be a string", param="instructions")
-    return _encode(f"{system}\n\n{own}" if own else system)
+    return f"{system}\n\n{own}" if own else system
 
 
-def _reasoning(body: Body, target: Target) -> dict[str, bytes]:
+def _reasoning(body: Body, target: Target) -> dict[str, Any]:
     """Return the edit of the tier's switch for thinking, nothing for a caller that says how it is to be."""
     own = bytes(body.fields.get("reasoning", b"null"))
     try:
@@ -130,17 +130,17 @@ def _reasoning(body: Body, target: Target) -> dict[str, bytes]:
         raise BadRequest("reasoning must be an object", param="reasoning") from None
     if bytes(said.get("effort", b"null")) != b"null":
         return {}
-    word = _encode(effort(Reasoning(enabled=bool(target.think)), target.capabilities))
-    return {"reasoning": splice_object(own if said else b"{}", {"effort": word})}
+    word = effort(Reasoning(enabled=bool(target.think)), target.capabilities)
+    return {"reasoning": Raw(splice_object(own if said else b"{}", {"effort": word}))}
 
 
-def _without_sealed(body: Body) -> dict[str, bytes]:
+def _without_sealed(body: Body) -> dict[str, Any]:
     """Return the edit that takes out reasoning that the gateway sealed: OpenAI cannot read it, and refuses it."""
     own = bytes(body.fields.get("input", b"null"))
     if own[:1] != b"[":
         return {}
     items = _LIST.decode(own)
-    return {"input": _encode([item for item in items if not _is_sealed(item)])}
+    return {"input": [item for item in items if not _is_sealed(item)]}
 
 
 def _is_sealed(item: Raw) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -13,17 +14,20 @@ from lmgw.wire.body import Body, spans
 Patch = tuple[int, int, bytes]
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
 
 
-def splice(body: Body, edits: Mapping[str, bytes], patches: Iterable[Patch] = ()) -> bytes:
-    """Return the body with the top-level values of ``edits`` (key to new JSON); absent keys are added at the end.
+def splice(body: Body, edits: Mapping[str, Any], patches: Sequence[Patch] = ()) -> bytes:
+    """Return the body with the top-level values of ``edits`` (key to new value); absent keys are added at the end.
 
     ``patches`` are changes inside other values, by their places in ``body.data``.
     """
+    if body.compact and not patches:
+        return _encode({**body.fields, **edits})
     return patched(body.data, [*_replacements(body.data, body.spans, edits), *patches])
 
 
-def splice_object(data: bytes, edits: Mapping[str, bytes]) -> bytes:
+def splice_object(data: bytes, edits: Mapping[str, Any]) -> bytes:
     """The same for one JSON object's bytes, as it stands inside a body."""
     return patched(data, _replacements(data, spans(data, _FIELDS.decode(data)), edits))
 
@@ -40,14 +44,14 @@ def patched(data: bytes, patches: Iterable[Patch]) -> bytes:
     return b"".join(pieces)
 
 
-def _replacements(data: bytes, places: Mapping[str, tuple[int, int]], edits: Mapping[str, bytes]) -> list[Patch]:
+def _replacements(data: bytes, places: Mapping[str, tuple[int, int]], edits: Mapping[str, Any]) -> list[Patch]:
     found, added = [], []
     for key, value in edits.items():
         place = places.get(key)
         if place is None:
-            added.append(msgspec.json.encode(key) + b":" + value)
+            added.append(_encode(key) + b":" + _encode(value))
         else:
-            found.append((*place, value))
+            found.append((*place, _encode(value)))
     if added:
         last = max((end for _, end in places.values()), default=data.index(b"{") + 1)
         found.append((last, last, b",".join([b"", *added] if places else added)))

@@ -28,6 +28,7 @@ TWICE = {
     "neighbours": (b'{"model":"a","model":"b"}', "model"),
     "the same value": (b'{"model":"a","model":"a"}', "model"),
     "apart": (b'{"model":"a","x":1,"model":"b"}', "model"),
+    "as Python writes": (b'{"model": "a", "x": 1, "model": "b"}', "model"),
     "spelled differently": (rb'{"model":"a","mod\u0065l":"b"}', "model"),
     "numbers that begin alike": (b'{"a":12,"b":2,"a":1}', "a"),
     "the last of three": (b'{"b":2,"c":3,"a":1,"a":1}', "a"),
