@@ -251,6 +251,20 @@ def test_an_answer_cut_at_any_byte_is_never_taken_for_complete(name: str) -> Non
         assert rig.pool.figures().open == 0
 
 
+def test_trailers_are_in_no_head_neither_their_own_nor_the_next_ones() -> None:
+    rig = Rig()
+    exchange, answer = rig.ask()
+    answer.addCallback(lambda head: exchange.relay(Reader()) or head)
+    transport = rig.accept()
+    transport.protocol.dataReceived(CHUNKED + b"0\r\nContent-Encoding: gzip\r\n\r\n")
+    assert result(answer).headers == [(b"transfer-encoding", b"chunked")]
+    _, answer = rig.ask()
+    transport.protocol.dataReceived(head(LENGTH) + b"hello")
+    got = result(answer)
+    assert got.reused
+    assert got.headers == [(b"content-length", b"5")]
+
+
 def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
     verdict, rig = ours(head(LENGTH), method=b"HEAD")
     assert verdict == (200, b"")
