@@ -94,7 +94,7 @@ class Connection(Protocol):
         self._caller: Caller | None = None
         # Of the answer:
         self._overhead = 0
-        self._bodiless = self._answered = self._complete = self._keep = self._by_close = False
+        self._is_11 = self._bodiless = self._answered = self._complete = self._keep = self._by_close = False
         self._refusal = ""
         # Of what is being read:
         self._fields: list[tuple[bytes, bytes]] = []
@@ -188,6 +188,8 @@ class Connection(Protocol):
             self._owner.lost(self)
             self.abort()
             return
+        if not self._overhead:
+            self._is_11 = data.startswith(b"HTTP/1.1 ")
         self._overhead += len(data)
         try:
             parser.feed_data(data)
@@ -250,8 +252,10 @@ class Connection(Protocol):
             return
         status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
+            self._is_11 = False
             return
-        self._refusal, by_close = judge(status, parser.get_http_version(), fields)
+        version = "1.1" if self._is_11 else parser.get_http_version()  # which takes as long as parsing
+        self._refusal, by_close = judge(status, version, fields)
         if self._overhead > OVERHEAD_LIMIT and size(fields) > OVERHEAD_LIMIT:
             self._refusal = f"sent a head of {size(fields):,} bytes"
         if self._refusal:

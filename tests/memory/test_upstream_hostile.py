@@ -105,6 +105,7 @@ CASES: dict[str, tuple[bytes, Verdict] | tuple[bytes, Verdict, Verdict]] = {
     "TLS": (b"\x15\x03\x01\x00\x02\x02\x46", REFUSED),
     "another protocol": (b"ICY 200 OK\r\n\r\nhello", REFUSED),
     "HTTP/2": (b"HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
+    "HTTP/2 after interim answers": (INTERIM + b"HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
     "HTTP/0.9": (b"HTTP/0.9 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
     "HTTP/1.2": (b"HTTP/1.2 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
     "a status of two digits": (head(LENGTH, start="HTTP/1.1 99 X") + b"hello", REFUSED, (99, b"hello")),
