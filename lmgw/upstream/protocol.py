@@ -188,7 +188,7 @@ class Connection(Protocol):
             self._owner.lost(self)
             self.abort()
             return
-        if not self._overhead:
+        if not self._answered and not self._overhead:
             self._is_11 = data.startswith(b"HTTP/1.1 ")
         self._overhead += len(data)
         try:
