@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from lmgw.errors import GatewayError
 from lmgw.gateway.inbound import Inbound
@@ -13,7 +14,7 @@ Header = tuple[bytes, bytes]
 #: What of the caller's headers a provider may see (W3C Trace Context).
 _TRACE = ((b"traceparent", b"Traceparent"), (b"tracestate", b"Tracestate"))
 #: Anthropic to Anthropic only; elsewhere the dialect says its own version.
-_ANTHROPIC = ((b"anthropic-version", b"anthropic-version"), (b"anthropic-beta", b"anthropic-beta"))
+_ANTHROPIC = (b"anthropic-version", b"anthropic-beta")
 
 _BACK = (b"retry-after", b"openai-processing-ms")
 _BACK_SAME_DIALECT = (b"x-ratelimit-", b"anthropic-ratelimit-")
@@ -28,13 +29,16 @@ def outbound(request: Inbound, own: Iterable[Header], *, native: bool, anthropic
     """
     caller = request.headers
     sent = [(b"X-Request-ID", request.request_id.encode())]
-    passed = {}
     if anthropic:
         names = _ANTHROPIC if native else _ANTHROPIC[1:]
-        passed = {name: caller[key] for key, name in names if key in caller}
-    sent += [(name, value) for name, value in own if name not in passed]
-    sent += passed.items()
-    sent += [(name, caller[key]) for key, name in _TRACE if key in caller]
+        passed = {name: caller[name] for name in names if name in caller}
+        sent += [(name, value) for name, value in own if name not in passed]
+        sent += passed.items()
+    else:
+        sent += own
+    for key, name in _TRACE:
+        if key in caller:
+            sent.append((name, caller[key]))
     return sent
 
 
@@ -42,11 +46,18 @@ def inbound(head: Head, *, native: bool) -> list[Header]:
     """Return what of a provider's response headers the caller may see; rate limits only in the same dialect."""
     passed = []
     for name, value in head.headers:
-        if name in _UPSTREAM_ID:
-            passed.append((b"X-Upstream-Request-ID", value))
-        elif name.startswith(_BACK) or (native and name.startswith(_BACK_SAME_DIALECT)):
-            passed.append((name.title(), value))
+        shown = _shown(name, native)
+        if shown is not None:
+            passed.append((shown, value))
     return passed
+
+
+@lru_cache(maxsize=256)
+def _shown(name: bytes, native: bool) -> bytes | None:
+    """Return the name under which the caller sees a header, ``None`` if not at all; providers send the same all day."""
+    if name in _UPSTREAM_ID:
+        return b"X-Upstream-Request-ID"
+    return name.title() if name.startswith(_BACK) or (native and name.startswith(_BACK_SAME_DIALECT)) else None
 
 
 def of_error(error: GatewayError) -> list[Header]:

@@ -19,7 +19,7 @@ from lmgw.upstream.endpoint import Reactor
 from lmgw.upstream.exchange import Exchange, Head, Timers
 from lmgw.upstream.faults import unknown
 from lmgw.upstream.pool import Pools
-from lmgw.upstream.target import BackendTarget, authority, request_head
+from lmgw.upstream.target import authority, request_head, request_line
 
 #: Calls by treq's API are short questions (probes, model lists), never completions.
 CALL_TIMERS = Timers(connect_s=5.0, first_byte_s=10.0, idle_s=10.0, total_s=20.0)
@@ -40,16 +40,6 @@ class RelayAgent:
     def __init__(self, reactor: Reactor, pools: Pools) -> None:
         self._reactor = reactor
         self._pools = pools
-
-    def exchange(
-        self, target: BackendTarget, request: tuple[bytes, bytes], timers: Timers, bodiless: bool, fresh: bool = False
-    ) -> HttpExchange:
-        """Return an exchange that will send these bytes (head, body) to the target.
-
-        ``bodiless`` is one of HEAD; ``fresh`` uses no connection that has served another.
-        """
-        pool = self._pools.get(target)
-        return HttpExchange(self._reactor, pool, request, timers, bodiless, fresh)
 
     def request(
         self,
@@ -80,7 +70,7 @@ class RelayAgent:
         ]
         body = await _collect(producer)
         fields += [(b"Host", authority(host, port, scheme).encode()), (b"Accept-Encoding", b"identity")]
-        head = request_head(method, uri.originForm, b"", fields, len(body))
+        head = request_head(request_line(method, "", uri.originForm.decode("latin-1")), fields, len(body))
         exchange = HttpExchange(self._reactor, pool, (head, body), CALL_TIMERS, bodiless=method == b"HEAD")
         answer = await exchange.head()
         if isinstance(answer, Fault):

@@ -9,36 +9,38 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Alarm:
-    """Calls ``ring`` when its time has come. Moving the time further away costs an assignment: the pending call looks
-    when it fires, and sleeps on."""
+    """Calls ``ring`` when its time has come.
 
-    __slots__ = ("_at", "_call", "_due", "_reactor", "ring")
+    :ivar due: that time, of the reactor's clock. Moving it further away costs this assignment: the pending call looks
+        when it fires, and sleeps on. Nearer is for :meth:`set`.
+    """
 
-    def __init__(self, reactor: IReactorTime, ring: Callable[[], None] | None = None) -> None:
+    __slots__ = ("_at", "_call", "_reactor", "_ring", "due")
+
+    def __init__(self, reactor: IReactorTime, ring: Callable[[], None]) -> None:
+        self.due = inf
         self._reactor = reactor
-        self.ring = ring or _silence
-        self._due = inf
+        self._ring = ring
         self._at = inf
         self._call: IDelayedCall | None = None
 
-    def set(self, due: float) -> None:
-        """Ring at ``due``, seconds of the reactor's clock; ``inf`` is never."""
-        self._due = due
+    def set(self, limit_s: float, latest: float = inf) -> None:
+        """Ring when this many seconds are up, 0 = never; at ``latest`` of the reactor's clock if that comes sooner."""
+        now = self._reactor.seconds()
+        due = now + limit_s if limit_s else inf
+        if latest < due:
+            due = latest
+        self.due = due
         if due < self._at:
             if self._call is not None:
                 self._call.cancel()
             self._at = due
-            self._call = self._reactor.callLater(max(0.0, due - self._reactor.seconds()), self._fired)
-
-    def rest(self) -> None:
-        """Do not ring until it is set again, for somebody else perhaps; what waits in the reactor goes on waiting."""
-        self.ring = _silence
-        self._due = inf
+            self._call = self._reactor.callLater(max(0.0, due - now), self._fired)
 
     def stop(self) -> None:
         """Never ring again, for good; nothing is left behind in the reactor."""
-        self.ring = _silence
-        self._due = self._at = inf
+        self._ring = _silence
+        self.due = self._at = inf
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -46,11 +48,11 @@ class Alarm:
     def _fired(self) -> None:
         self._call = None
         self._at = inf
-        if self._due <= self._reactor.seconds():
-            self._due = inf
-            self.ring()
+        if self.due <= self._reactor.seconds():
+            self.due = inf
+            self._ring()
         else:
-            self.set(self._due)
+            self.set(0, self.due)
 
 
 def _silence() -> None:

@@ -150,8 +150,7 @@ class HttpExchange:
         if self._alarm is not None:
             self._alarm.stop()
         self._alarm = connection.alarm
-        self._alarm.ring = self._expired
-        self._arm(self._timers.first_byte_s)
+        self._alarm.set(self._timers.first_byte_s, self._deadline)
         head, body = self._request
         self._request = (b"", b"")
         connection.send(self, head, body, self._bodiless)
@@ -168,10 +167,17 @@ class HttpExchange:
             self._over = True
             self._connection = self._alarm = None
         if head is not None:
-            self._answered(head, data)
+            self._phase = _ANSWERING
+            if data:
+                self._held.append(data)
+            answer, self._answer = self._answer, None
+            if answer is not None:
+                answer.callback(head)  # the caller runs here, and as a rule has taken the body when it comes back
+            if self._connection is not None and (self._paused or (self._receiver is None and self._whole is None)):
+                self._rest()
             return
-        if not complete:
-            self._arm(self._timers.idle_s)
+        if self._alarm is not None:
+            self._alarm.set(self._timers.idle_s, self._deadline)
         receiver = self._receiver
         if receiver is not None and not self._paused and not self._held:
             if data:
@@ -189,18 +195,21 @@ class HttpExchange:
         """The answer will not be completed."""
         self._end(broken(self._pool.target, kind, what, reused=reused))
 
-    # --- inside ----------------------------------------------------------------------------------------------
+    def expired(self) -> None:
+        """A limit is reached: say which, and give up."""
+        timers, target = self._timers, self._pool.target
+        if self._reactor.seconds() >= self._deadline:
+            what = "had no free connection" if self._phase is Phase.QUEUED else "did not complete its answer"
+            fault = late(target, what, timers.total_s, "the attempt's own limit")
+        elif self._phase is Phase.CONNECTING:
+            fault = late(target, "did not accept a connection", timers.connect_s, "connect_timeout_ms")
+        elif self._phase is Phase.ASKED:
+            fault = late(target, "sent no answer", timers.first_byte_s, "timeout_ms")
+        else:
+            fault = late(target, "sent nothing more", timers.idle_s, "stream_idle_timeout_ms")
+        self._break(fault)
 
-    def _answered(self, head: Head, data: bytes) -> None:
-        """Tell the head; the caller runs here, and as a rule has taken the body when it comes back."""
-        self._phase = _ANSWERING
-        if data:
-            self._held.append(data)
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            answer.callback(head)
-        if self._paused or (self._receiver is None and self._whole is None):
-            self._rest()
+    # --- inside ----------------------------------------------------------------------------------------------
 
     def _go(self) -> None:
         """Deliver what is held, then read on."""
@@ -232,23 +241,9 @@ class HttpExchange:
 
     def _arm(self, limit_s: float) -> None:
         """Be woken when this time is up, 0 = never; or when that of the whole attempt is."""
-        due = self._reactor.seconds() + limit_s if limit_s else inf
         if self._alarm is None:
-            self._alarm = Alarm(self._reactor, self._expired)
-        self._alarm.set(min(due, self._deadline))
-
-    def _expired(self) -> None:
-        timers, target = self._timers, self._pool.target
-        if self._reactor.seconds() >= self._deadline:
-            what = "had no free connection" if self._phase is Phase.QUEUED else "did not complete its answer"
-            fault = late(target, what, timers.total_s, "the attempt's own limit")
-        elif self._phase is Phase.CONNECTING:
-            fault = late(target, "did not accept a connection", timers.connect_s, "connect_timeout_ms")
-        elif self._phase is Phase.ASKED:
-            fault = late(target, "sent no answer", timers.first_byte_s, "timeout_ms")
-        else:
-            fault = late(target, "sent nothing more", timers.idle_s, "stream_idle_timeout_ms")
-        self._break(fault)
+            self._alarm = Alarm(self._reactor, self.expired)
+        self._alarm.set(limit_s, self._deadline)
 
     def _too_long(self, limit: int) -> Fault:
         return broken(self._pool.target, FaultKind.PROTOCOL, f"sent an answer of more than {limit:,} bytes")

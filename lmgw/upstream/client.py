@@ -9,9 +9,11 @@ from typing import Any
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
+from twisted.web.iweb import IAgent
 
 from lmgw.config.snapshot import Provider
 from lmgw.upstream.agent import RelayAgent
+from lmgw.upstream.attempt import HttpExchange
 from lmgw.upstream.demo import DemoExchange
 from lmgw.upstream.endpoint import Reactor
 from lmgw.upstream.exchange import Exchange, Timers
@@ -30,15 +32,15 @@ class RelayClient(HTTPClient):
     much as the rest of a request.
     """
 
-    def __init__(self, agent: RelayAgent, reactor: Reactor) -> None:
+    def __init__(self, agent: IAgent, reactor: Reactor, pools: Pools) -> None:
         super().__init__(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
-        self._relay = agent
         self._reactor = reactor
+        self._pools = pools
 
     @classmethod
     def over(cls, reactor: Reactor, pools: Pools) -> RelayClient:
         """Return a client over these pools."""
-        return cls(RelayAgent(reactor, pools), reactor)
+        return cls(RelayAgent(reactor, pools), reactor, pools)
 
     def exchange(
         self,
@@ -59,7 +61,7 @@ class RelayClient(HTTPClient):
         if target.provider is _DEMO:
             return DemoExchange(self._reactor, path, body)
         request = target.head(method, path, headers, len(body)), body
-        return self._relay.exchange(target, request, timers, method == b"HEAD", fresh)
+        return HttpExchange(self._reactor, self._pools.get(target), request, timers, method == b"HEAD", fresh)
 
     def request(self, method: str, url: Any, **kwargs: Any) -> Deferred[Any]:
         """See :func:`treq.request`; three of its defaults are wrong for a gateway."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Sequence
+from math import inf
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.internet.defer import Deferred
@@ -27,6 +28,8 @@ from lmgw.upstream.faults import HandshakeFailed
 OVERHEAD_LIMIT = 65_536
 #: Seconds a closed connection may take to say goodbye (TLS waits for the peer's) before it is broken.
 GOODBYE_S = 1.0
+#: The headers that say how to read the body.
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
 
 
 class Transport(ITCPTransport, IPushProducer):
@@ -41,6 +44,13 @@ class Caller(typing.Protocol):
 
     def broken(self, kind: FaultKind, what: str, reused: bool) -> None:
         """The answer will not be completed: the provider did ``what``."""
+
+    def expired(self) -> None:
+        """The connection's alarm has rung."""
+
+
+class Enough(Exception):
+    """Tells the parser that what follows in this read is no part of the answer."""
 
 
 class Owner(typing.Protocol):
@@ -67,6 +77,7 @@ class Connection(Protocol):
     :ivar served: requests sent on it so far.
     :ivar idle_since: the pool's note, seconds.
     :ivar alarm: for whoever is served; it goes from one to the next, which saves each a timer.
+    :ivar on_body: takes a piece of the body for the parser: a list's own method, as calls of Python take longer.
     """
 
     transport: Transport
@@ -75,31 +86,32 @@ class Connection(Protocol):
         self.secured: Deferred[None] | None = Deferred() if tls else None
         self.served = 0
         self.idle_since = 0.0
-        self.alarm = Alarm(reactor)
+        self.alarm = Alarm(reactor, self._expired)
         self._reactor = reactor
         self._owner = owner
         self._goodbye: IDelayedCall | None = None
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
-        self._caller: Caller | None = None
         self._paused = self._direct = False
-        self._expect(None, False)
-
-    def _expect(self, caller: Caller | None, bodiless: bool) -> None:
-        """Start on the next answer, if any."""
-        self._caller = caller
-        self._bodiless = bodiless
+        self._caller: Caller | None = None
+        # Of the answer:
+        self._overhead = 0
+        self._is_11 = self._bodiless = self._answered = self._complete = self._keep = self._by_close = False
+        self._refusal = ""
+        # Of what is being read:
         self._fields: list[tuple[bytes, bytes]] = []
         self._head: Head | None = None
         self._chunks: list[bytes] = []
-        self._overhead = 0
-        self._answered = self._complete = self._keep = self._by_close = False
-        self._refusal = ""
+        self.on_body = self._chunks.append
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     # --- the pool's and the caller's side --------------------------------------------------------------------
 
     def send(self, caller: Caller, head: bytes, body: bytes, bodiless: bool) -> None:
         """Send one request and hand its answer to ``caller``; ``bodiless`` is an answer to HEAD."""
-        self._expect(caller, bodiless)
+        self._caller = caller
+        self._bodiless = bodiless
+        self._fields = []  # there may be trailers
+        self._overhead = 0
+        self._answered = self._complete = False
         self.served += 1
         for data in (head + body,) if len(body) <= ONE_WRITE else (head, body):
             if self._direct:
@@ -171,22 +183,28 @@ class Connection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Parse one read and tell the caller once what it brought."""
-        caller = self._caller
-        if caller is None or self._parser is None:
+        caller, parser = self._caller, self._parser
+        if caller is None or parser is None:
             self._owner.lost(self)
             self.abort()
             return
+        if not self._answered and not self._overhead:
+            self._is_11 = data.startswith(b"HTTP/1.1 ")
         self._overhead += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._keep = False
             if not self._complete and not self._refusal:
                 self._refusal = f"sent what is not HTTP/1.1: {error}"
         head, self._head = self._head, None
-        body = self._taken()
+        body = b"".join(self._chunks)
+        if body:
+            self._chunks.clear()
+            self._overhead = 0
         if self._complete:
-            self._finish(caller, head, body)
+            self._release()
+            caller.received(head, body, True)
             return
         if self._overhead > OVERHEAD_LIMIT and not self._refusal:
             self._refusal = f"sent {self._overhead:,} bytes that are no body"
@@ -195,72 +213,63 @@ class Connection(Protocol):
         if self._refusal and self._caller is caller:
             self._refuse(caller)
 
-    def _taken(self) -> bytes:
-        """Return the body's bytes of this read in one piece."""
-        chunks = self._chunks
-        if not chunks:
-            return b""
-        self._overhead = 0
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        return body
-
-    def _finish(self, caller: Caller, head: Head | None, body: bytes) -> None:
-        """The answer is whole: give the connection back first, so that the caller's next request finds it."""
+    def _release(self) -> None:
+        """The answer is whole: give the connection back before the caller hears, whose next request then finds it."""
         self._caller = None
-        self.alarm.rest()
-        self.resume()
+        self.alarm.due = inf
+        if self._paused:
+            self.resume()
         if self._keep:
             self._owner.released(self)
         else:
             self.close()
-        caller.received(head, body, True)
 
     def _refuse(self, caller: Caller) -> None:
         what = self._refusal
         self.abort()
         caller.broken(FaultKind.PROTOCOL, what, False)
 
+    def _expired(self) -> None:
+        if self._caller is not None:
+            self._caller.expired()
+
     # --- the parser's side -----------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """An answer begins; after a complete one it is one too many."""
         if self._complete:
-            self._keep = False
+            raise Enough
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header of the head; trailers are dropped."""
-        if not self._answered:
-            self._fields.append((name.lower(), value.rstrip()))
+        """Keep a header, or a trailer, which nobody will look at."""
+        self._fields.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole: that of an interim answer is dropped."""
+        fields, self._fields = self._fields, []
         parser = self._parser
-        if self._answered or parser is None:
+        if parser is None:
             return
         status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
+            self._is_11 = False
             return
-        self._refusal, by_close = judge(status, parser.get_http_version(), self._fields)
-        if self._overhead > OVERHEAD_LIMIT and size(self._fields) > OVERHEAD_LIMIT:
-            self._refusal = f"sent a head of {size(self._fields):,} bytes"
+        version = "1.1" if self._is_11 else parser.get_http_version()  # which takes as long as parsing
+        self._refusal, by_close = judge(status, version, fields)
+        if self._overhead > OVERHEAD_LIMIT and size(fields) > OVERHEAD_LIMIT:
+            self._refusal = f"sent a head of {size(fields):,} bytes"
         if self._refusal:
-            return
+            raise Enough
         self._answered = True
-        self._complete = self._bodiless
         self._by_close = by_close and not self._bodiless
-        self._head = Head(status, self._fields, self.served > 1, self._by_close)
-
-    def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body until the read is parsed."""
-        if not self._complete and self._answered:
-            self._chunks.append(data)
+        self._head = Head(status, fields, self.served > 1, self._by_close)
+        if self._bodiless:
+            self._complete = True
+            raise Enough
 
     def on_message_complete(self) -> None:
         """The answer is whole, or was an interim one. Asked later, the parser no longer knows about keep-alive."""
-        if not self._answered:
-            self._fields = []
-        elif not self._complete and self._parser is not None:
+        if self._answered and self._parser is not None:
             self._complete = True
             self._keep = self._parser.should_keep_alive()
 
@@ -278,6 +287,8 @@ def judge(status: int, version: str, fields: Sequence[tuple[bytes, bytes]]) -> t
     by_close = status not in (204, 304)
     coded = False
     for name, value in fields:
+        if name not in _FRAMING:
+            continue
         if name == b"content-length":
             by_close = False
         elif name == b"transfer-encoding":
@@ -286,7 +297,7 @@ def judge(status: int, version: str, fields: Sequence[tuple[bytes, bytes]]) -> t
                 return "sent its answer in a transfer coding that nobody asked for", False
             coded = True
             by_close = by_close and coding == b"identity"
-        elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+        elif value.lower() not in (b"", b"identity"):
             return "compressed its answer, which nobody asked for", False
     return "", by_close
 

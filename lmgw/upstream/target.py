@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _PATH = re.compile(rb"/[\x21-\x7e]*")
+_LF, _CR = b"\n\r"
 
 #: Which connections may be shared: a change of any of these needs new ones.
 Key = tuple[str, str, str, int, str]
@@ -33,7 +34,8 @@ Key = tuple[str, str, str, int, str]
 class BackendTarget:
     """One backend's address, fixed headers and TLS settings, prepared once at each load of the configuration.
 
-    :ivar root: the path of ``base_url``; ``prefix`` is the same with ``api_path``.
+    :ivar root: where routes under ``/api/`` stand: for Ollama beside ``api_path``, else as all others.
+    :ivar prefix: where all others stand: the path of ``base_url`` and ``api_path``.
     :ivar fields: the headers of every request, the key among them.
     :ivar lines: the same as bytes, ready to be sent.
     :ivar max_connections: sockets open at once; 0 = no limit.
@@ -62,6 +64,7 @@ class BackendTarget:
         host = url.hostname or ""
         port = url.port or _PORTS.get(url.scheme, 0)
         fields = _fields(backend, authority(host, url.port, url.scheme))
+        prefix = url.path + backend.api_path
         tls, roots = None, b""
         if url.scheme == "https":
             roots = _read(backend)
@@ -72,8 +75,8 @@ class BackendTarget:
             scheme=url.scheme,
             host=host,
             port=port,
-            root=url.path.removesuffix("/v1"),
-            prefix=url.path + backend.api_path,
+            root=url.path.removesuffix("/v1") if backend.provider is Provider.OLLAMA else prefix,
+            prefix=prefix,
             fields=fields,
             lines=b"".join(b"%b: %b\r\n" % pair for pair in fields),
             max_connections=backend.max_connections,
@@ -87,9 +90,8 @@ class BackendTarget:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def path(self, path: str) -> str:
-        """Return the whole path of a route: Ollama's own stand beside ``api_path``, all others below it."""
-        own = path.startswith("/api/") and self.provider is Provider.OLLAMA
-        return (self.root if own else self.prefix) + path
+        """Return the whole path of a route."""
+        return (self.root if path.startswith("/api/") else self.prefix) + path
 
     def url(self, path: str) -> str:
         """Return the whole URL of a route, for treq."""
@@ -102,30 +104,32 @@ class BackendTarget:
             headers.addRawHeader(name, value)
         return headers
 
-    def head(self, method: bytes, path: str, headers: Sequence[tuple[bytes, bytes]], length: int) -> bytes:
+    def head(self, method: bytes, path: str, headers: Iterable[tuple[bytes, bytes]], length: int) -> bytes:
         """Return a request's head: the fixed headers, ``headers``, and the body's length in bytes."""
-        return request_head(method, self.path(path).encode(), self.lines, headers, length)
+        base = self.root if path.startswith("/api/") else self.prefix
+        return request_head(request_line(method, base, path) + self.lines, headers, length)
 
 
-def request_head(
-    method: bytes, path: bytes, lines: bytes, headers: Sequence[tuple[bytes, bytes]], length: int
-) -> bytes:
-    """Return a request's head as it is sent; ``lines`` are headers that were made ready before.
+def request_head(start: bytes, headers: Iterable[tuple[bytes, bytes]], length: int) -> bytes:
+    """Return a request's head as it is sent; ``start`` are lines that were made ready before.
 
-    Raises ``ValueError`` for a path or a header that would end its line: nobody smuggles a second request in.
+    Raises ``ValueError`` for a header that would end its line: nobody smuggles a second request in.
     """
-    start = _request_line(method, path)
-    more = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    if more.count(b"\n") != len(headers) or more.count(b"\r") != len(headers):
-        raise ValueError("a header holds a line break")
-    return b"%b%b%bContent-Length: %d\r\n\r\n" % (start, lines, more, length)
+    for pair in headers:
+        line = b"%b: %b" % pair
+        if _LF in line or _CR in line:
+            raise ValueError("a header holds a line break")
+        start += line + b"\r\n"
+    return b"%bContent-Length: %d\r\n\r\n" % (start, length)
 
 
 @lru_cache(maxsize=256)
-def _request_line(method: bytes, path: bytes) -> bytes:
-    if _PATH.fullmatch(path) is None:
-        raise ValueError(f"not a path: {path!r}")
-    return b"%b %b HTTP/1.1\r\n" % (method, path)
+def request_line(method: bytes, base: str, path: str) -> bytes:
+    """Return a request's first line; raises ``ValueError`` for a path that would end it."""
+    whole = f"{base}{path}".encode()
+    if _PATH.fullmatch(whole) is None:
+        raise ValueError(f"not a path: {whole!r}")
+    return b"%b %b HTTP/1.1\r\n" % (method, whole)
 
 
 def _fields(backend: Backend, authority: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -99,7 +99,7 @@ class AgentTests(SynchronousTestCase):
 
     def test_treqs_stub_agent_works_under_the_client(self) -> None:
         resource = StringStubbingResource(lambda *_: (200, {"Set-Cookie": "a=b"}, b"hello"))
-        client = RelayClient(RequestTraversalAgent(resource), self.rig.reactor)
+        client = RelayClient(RequestTraversalAgent(resource), self.rig.reactor, self.rig.pools)
         response = result(client.get("http://anywhere/"))
         self.assertEqual(result(treq.content(response)), b"hello")
 

@@ -35,14 +35,29 @@ class AlarmTests(SynchronousTestCase):
 
     def test_never_is_never(self) -> None:
         self.alarm.set(2.0)
-        self.alarm.set(inf)
+        self.alarm.set(0)
+        self.clock.pump([1.0] * 10)
+        self.assertEqual(self.rung, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_limit_or_the_latest_time_whichever_comes_first(self) -> None:
+        self.clock.advance(10.0)
+        self.alarm.set(3.0, 12.0)
+        self.clock.pump([1.0] * 3)
+        self.alarm.set(3.0, 20.0)
+        self.clock.pump([1.0] * 4)
+        self.assertEqual(self.rung, [12.0, 16.0])
+
+    def test_put_off_for_ever_it_rests(self) -> None:
+        self.alarm.set(2.0)
+        self.alarm.due = inf
         self.clock.pump([1.0] * 10)
         self.assertEqual(self.rung, [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_time_in_the_past_rings_in_the_next_turn(self) -> None:
         self.clock.advance(10.0)
-        self.alarm.set(5.0)
+        self.alarm.set(0, 5.0)
         self.assertEqual(self.rung, [])
         self.clock.advance(0)
         self.assertEqual(self.rung, [10.0])
@@ -51,7 +66,7 @@ class AlarmTests(SynchronousTestCase):
         alarm = Alarm(self.clock, lambda: (self.rung.append(self.clock.seconds()), alarm.set(inf)))
         alarm.set(1.0)
         self.clock.pump([1.0] * 3)
-        alarm.set(5.0)
+        alarm.set(2.0)
         self.clock.pump([1.0] * 3)
         self.assertEqual(self.rung, [1.0, 5.0])
 

@@ -105,6 +105,7 @@ CASES: dict[str, tuple[bytes, Verdict] | tuple[bytes, Verdict, Verdict]] = {
     "TLS": (b"\x15\x03\x01\x00\x02\x02\x46", REFUSED),
     "another protocol": (b"ICY 200 OK\r\n\r\nhello", REFUSED),
     "HTTP/2": (b"HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
+    "HTTP/2 after interim answers": (INTERIM + b"HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
     "HTTP/0.9": (b"HTTP/0.9 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
     "HTTP/1.2": (b"HTTP/1.2 200 OK\r\nContent-Length: 5\r\n\r\nhello", REFUSED, HELLO),
     "a status of two digits": (head(LENGTH, start="HTTP/1.1 99 X") + b"hello", REFUSED, (99, b"hello")),
@@ -249,6 +250,20 @@ def test_an_answer_cut_at_any_byte_is_never_taken_for_complete(name: str) -> Non
         verdict, rig = ours(data[:at])
         assert verdict in (REFUSED, BROKEN), data[:at]
         assert rig.pool.figures().open == 0
+
+
+def test_trailers_are_in_no_head_neither_their_own_nor_the_next_ones() -> None:
+    rig = Rig()
+    exchange, answer = rig.ask()
+    answer.addCallback(lambda head: exchange.relay(Reader()) or head)
+    transport = rig.accept()
+    transport.protocol.dataReceived(CHUNKED + b"0\r\nContent-Encoding: gzip\r\n\r\n")
+    assert result(answer).headers == [(b"transfer-encoding", b"chunked")]
+    _, answer = rig.ask()
+    transport.protocol.dataReceived(head(LENGTH) + b"hello")
+    got = result(answer)
+    assert got.reused
+    assert got.headers == [(b"content-length", b"5")]
 
 
 def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
