@@ -19,6 +19,8 @@ _ANTHROPIC = (b"anthropic-version", b"anthropic-beta")
 _BACK = (b"retry-after", b"openai-processing-ms")
 _BACK_SAME_DIALECT = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _UPSTREAM_ID = (b"x-request-id", b"request-id")
+#: Bytes of the longest name that is passed on, and so of those that are remembered.
+_LONGEST = 64
 
 
 def outbound(request: Inbound, own: Iterable[Header], *, native: bool, anthropic: bool) -> list[Header]:
@@ -46,7 +48,7 @@ def inbound(head: Head, *, native: bool) -> list[Header]:
     """Return what of a provider's response headers the caller may see; rate limits only in the same dialect."""
     passed = []
     for name, value in head.headers:
-        shown = _shown(name, native)
+        shown = _shown(name, native) if len(name) <= _LONGEST else None
         if shown is not None:
             passed.append((shown, value))
     return passed
