@@ -12,6 +12,7 @@ from lmgw.gateway.failing import clean, refused
 from lmgw.gateway.headers import Header
 from lmgw.gateway.measuring import estimate
 from lmgw.gateway.relay import Relay
+from lmgw.gateway.running import Pending
 from lmgw.upstream.exchange import Exchange, Head
 from lmgw.wire.anthropic import ANTHROPIC
 from lmgw.wire.counting import Count
@@ -127,7 +128,9 @@ class Trial:
         return task.feed(counted)
 
     async def _converse(self, exchange: Exchange, translation: Translation | Embeddings | Count) -> Step | None:
-        head = await exchange.head()
+        answer: Pending[Head | Fault] = Pending(exchange.cancel)
+        exchange.ask(answer.tell)
+        head = await answer
         if isinstance(head, Fault):
             return self._feed(Failed(head))
         if not 200 <= head.status < 300:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lmgw.core.steps import Fault, FaultKind
 from lmgw.upstream.alarm import Alarm
-from lmgw.upstream.exchange import Head, Receiver, Timers
+from lmgw.upstream.exchange import Asking, Head, Heard, Receiver, Timers
 from lmgw.upstream.faults import broken, late
 from lmgw.upstream.pool import Pool
 from lmgw.upstream.protocol import Connection
@@ -29,7 +29,7 @@ class Phase(Enum):
 _QUEUED, _ASKED, _ANSWERING = Phase.QUEUED, Phase.ASKED, Phase.ANSWERING
 
 
-class HttpExchange:
+class HttpExchange(Asking):
     """An :class:`~lmgw.upstream.exchange.Exchange` with a provider on the network.
 
     What comes before anybody takes the body, or while it is paused, is held: at most what one read of the socket
@@ -38,11 +38,11 @@ class HttpExchange:
 
     __slots__ = (
         "_alarm",
-        "_answer",
         "_bodiless",
         "_connection",
         "_deadline",
         "_fault",
+        "_heard",
         "_held",
         "_limit",
         "_over",
@@ -77,7 +77,7 @@ class HttpExchange:
         self._deadline = inf
         self._phase = _QUEUED
         self._connection: Connection | None = None
-        self._answer: Deferred[Head | Fault] | None = None
+        self._heard: Heard | None = None
         self._receiver: Receiver | None = None
         self._whole: Deferred[None] | None = None
         self._held: list[bytes] = []
@@ -87,16 +87,21 @@ class HttpExchange:
 
     # --- the caller's side -----------------------------------------------------------------------------------
 
-    async def head(self) -> Head | Fault:
-        """Send the request and return the answer's head, whatever its status. Cancelling it aborts."""
+    def ask(self, heard: Heard) -> None:
+        """Send the request; ``heard`` is called once, perhaps before this returns, unless the wait is cancelled."""
         if self._fault is not None:
-            return self._fault
-        answer = self._answer = Deferred(self._cancelled)
+            heard(self._fault)
+            return
+        self._heard = heard
         if self._timers.total_s:
             self._deadline = self._reactor.seconds() + self._timers.total_s
             self._arm(0.0)
         self._pool.acquire(self)
-        return await answer
+
+    def cancel(self) -> None:
+        """Abort, and tell nobody."""
+        self._heard = self._whole = None
+        self.abort()
 
     def relay(self, receiver: Receiver) -> None:
         """Hand the body over as it comes. What came along with the head is delivered before this returns."""
@@ -106,7 +111,7 @@ class HttpExchange:
     async def body(self, limit: int) -> bytes | Fault:
         """Read the whole body, at most ``limit`` bytes. Cancelling it aborts."""
         if not self._over:
-            whole = self._whole = Deferred(self._cancelled)
+            whole = self._whole = Deferred(lambda _: self.cancel())
             self._limit = limit
             self._size = sum(map(len, self._held))
             self._go()
@@ -170,9 +175,9 @@ class HttpExchange:
             self._phase = _ANSWERING
             if data:
                 self._held.append(data)
-            answer, self._answer = self._answer, None
-            if answer is not None:
-                answer.callback(head)  # the caller runs here, and as a rule has taken the body when it comes back
+            heard, self._heard = self._heard, None
+            if heard is not None:
+                heard(head)  # the caller runs here, and as a rule has taken the body when it comes back
             if self._connection is not None and (self._paused or (self._receiver is None and self._whole is None)):
                 self._rest()
             return
@@ -248,11 +253,6 @@ class HttpExchange:
     def _too_long(self, limit: int) -> Fault:
         return broken(self._pool.target, FaultKind.PROTOCOL, f"sent an answer of more than {limit:,} bytes")
 
-    def _cancelled(self, cancelled: Deferred[Head | Fault] | Deferred[None]) -> None:
-        """Whoever waited here is gone; it gets its ``CancelledError`` from the Deferred itself."""
-        self._answer = self._whole = None
-        self.abort()
-
     def _break(self, fault: Fault) -> None:
         """Give up the connection, or the wait for one."""
         if self._connection is not None:
@@ -269,8 +269,8 @@ class HttpExchange:
         if self._alarm is not None:
             self._alarm.stop()
             self._alarm = None
-        if self._answer is not None:
-            answer, self._answer = self._answer, None
-            answer.callback(fault)
+        if self._heard is not None:
+            heard, self._heard = self._heard, None
+            heard(fault)
         else:
             self._conclude()

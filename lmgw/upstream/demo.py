@@ -23,13 +23,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lmgw.core.steps import Fault, FaultKind
 from lmgw.errors import UpstreamFailed, UpstreamTimeout
 from lmgw.upstream import demo_words
-from lmgw.upstream.exchange import Head, Receiver
+from lmgw.upstream.exchange import Asking, Head, Heard, Receiver
 
 #: Seconds before the first byte, between two words, and between two words of ``slow``.
 THINKING_S, WORD_S, SLOW_S = 0.1, 0.05, 1.0
@@ -66,7 +65,7 @@ class Script(msgspec.Struct, frozen=True):
     fault: Fault | None = None
 
 
-class DemoExchange:
+class DemoExchange(Asking):
     """An :class:`~lmgw.upstream.exchange.Exchange` with nobody."""
 
     def __init__(self, reactor: IReactorTime, path: str, body: bytes) -> None:
@@ -74,22 +73,24 @@ class DemoExchange:
         self._script = write(path, body)
         self._rest: Iterator[bytes] = iter(self._script.pieces)
         self._call: IDelayedCall | None = None
-        self._thinking: Deferred[None] | None = None
+        self._heard: Heard | None = None
         self._receiver: Receiver | None = None
         self._paused = False
-        self._aborted = False
 
-    async def head(self) -> Head | Fault:
+    def ask(self, heard: Heard) -> None:
         """Think for a moment, then answer."""
+        self._heard = heard
         if self._script.fault is not None and not self._script.pieces:
-            return self._script.fault
-        self._thinking = Deferred(lambda _: self._stop())
-        self._call = self._reactor.callLater(THINKING_S, self._thinking.callback, None)
-        await self._thinking
-        if self._aborted:
-            return _FAULTS["break"]
-        kind = b"text/event-stream; charset=utf-8" if self._script.stream else b"application/json"
-        return Head(self._script.status, [(b"content-type", kind), (b"x-request-id", b"demo")])
+            self._answer(self._script.fault)
+        else:
+            kind = b"text/event-stream; charset=utf-8" if self._script.stream else b"application/json"
+            head = Head(self._script.status, [(b"content-type", kind), (b"x-request-id", b"demo")])
+            self._call = self._reactor.callLater(THINKING_S, self._answer, head)
+
+    def cancel(self) -> None:
+        """Be quiet for good, and tell nobody."""
+        self._heard = None
+        self.abort()
 
     def relay(self, receiver: Receiver) -> None:
         """Hand the body over, at the script's pace."""
@@ -113,11 +114,14 @@ class DemoExchange:
 
     def abort(self) -> None:
         """Be quiet for good."""
-        self._aborted = True
         self._receiver = None
         self._stop()
-        if self._thinking is not None and not self._thinking.called:
-            self._thinking.callback(None)
+        self._answer(_FAULTS["break"])
+
+    def _answer(self, answer: Head | Fault) -> None:
+        heard, self._heard = self._heard, None
+        if heard is not None:
+            heard(answer)
 
     def _stop(self) -> None:
         if self._call is not None and self._call.active():

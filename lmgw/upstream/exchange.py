@@ -6,10 +6,12 @@ exception that leaves is ``CancelledError``, to the coroutine that was cancelled
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from lmgw.core.steps import Fault
 
@@ -61,15 +63,25 @@ class Receiver(Protocol):
         """The body is complete as its framing has it (``None``), or broke off. Called once, nothing follows."""
 
 
-class Exchange(Protocol):
-    """One request and its answer; nothing is sent before :meth:`head`.
+#: Told what became of a request: the answer's head, whatever its status, or why there is none.
+Heard = Callable[[Head | Fault], None]
 
-    After ``head`` exactly one of :meth:`relay` and :meth:`body` takes the body; an exchange that is not wanted to its
+
+class Exchange(Protocol):
+    """One request and its answer; nothing is sent before :meth:`ask`, or :meth:`head`, which is the same.
+
+    After the head exactly one of :meth:`relay` and :meth:`body` takes the body; an exchange that is not wanted to its
     end must be aborted.
     """
 
+    def ask(self, heard: Heard) -> None:
+        """Send the request; ``heard`` is called once, perhaps before this returns, unless the wait is cancelled."""
+
+    def cancel(self) -> None:
+        """Abort, and tell nobody."""
+
     async def head(self) -> Head | Fault:
-        """Send the request and return the answer's head, whatever its status. Cancelling it aborts."""
+        """Send the request and return what is heard. Cancelling it aborts."""
 
     def relay(self, receiver: Receiver) -> None:
         """Hand the body over as it comes. What came along with the head is delivered before this returns."""
@@ -85,3 +97,23 @@ class Exchange(Protocol):
 
     def abort(self) -> None:
         """Break the connection now, paused or not. The receiver hears nothing more; does nothing after the end."""
+
+
+class Asking:
+    """The coroutine over :meth:`Exchange.ask`, for whoever is not in a hurry."""
+
+    __slots__ = ()
+
+    def ask(self, heard: Heard) -> None:
+        """See :meth:`Exchange.ask`."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """See :meth:`Exchange.cancel`."""
+        raise NotImplementedError
+
+    async def head(self) -> Head | Fault:
+        """Send the request and return the answer's head, whatever its status. Cancelling it aborts."""
+        answer: Deferred[Head | Fault] = Deferred(lambda _: self.cancel())
+        self.ask(answer.callback)
+        return await answer

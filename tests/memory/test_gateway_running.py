@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from lmgw.gateway.running import Running
+from lmgw.gateway.running import Pending, Running
 
 
 class RunningTests(SynchronousTestCase):
@@ -66,3 +66,33 @@ class RunningTests(SynchronousTestCase):
         Running(faulty())
         self.first.callback(1)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class PendingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.seen: list[object] = []
+        self.pending: Pending[int] = Pending(lambda: self.seen.append("cancelled"))
+
+    async def work(self) -> None:
+        try:
+            self.seen.append(await self.pending)
+        except CancelledError as error:
+            self.seen.append(type(error))
+
+    def test_the_coroutine_goes_on_when_the_value_is_told(self) -> None:
+        Running(self.work())
+        self.assertEqual(self.seen, [])
+        self.pending.tell(1)
+        self.assertEqual(self.seen, [1])
+
+    def test_a_value_that_was_told_before_is_not_waited_for(self) -> None:
+        self.pending.tell(1)
+        Running(self.work())
+        self.assertEqual(self.seen, [1])
+
+    def test_broken_off_it_is_cancelled_first_and_raises_where_it_is_awaited(self) -> None:
+        running = Running(self.work())
+        running.cancel()
+        self.assertEqual(self.seen, ["cancelled", CancelledError])
+        running.cancel()
+        self.assertEqual(self.seen, ["cancelled", CancelledError])
