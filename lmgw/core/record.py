@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -202,7 +202,7 @@ class Totals:
         self.errors = 0
         self.escalations = 0
         self.latency_ms = 0.0
-        self.tiers: Counter[str] = Counter()
+        self.tiers: defaultdict[str, int] = defaultdict(int)
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Count finished requests."""
