@@ -50,9 +50,11 @@ class History:
                 self._points.append(_point(slot))
             slot = self._slot = Slot(int(epoch_s // SLOT_S) * SLOT_S)
         slot.requests += len(entries)
-        slot.latency_ms += [entry.latency_ms for entry in entries]
-        slot.ttft_ms += [entry.ttft_ms for entry in entries if entry.ttft_ms is not None]
+        ttft_ms, latency_ms = slot.ttft_ms, slot.latency_ms
         for entry in entries:
+            latency_ms.append(entry.latency_ms)
+            if entry.ttft_ms is not None:
+                ttft_ms.append(entry.ttft_ms)
             if entry.fault is not None:
                 setattr(slot, entry.fault, getattr(slot, entry.fault) + 1)
             slot.output_tokens += entry.tokens.output

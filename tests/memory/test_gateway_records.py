@@ -12,6 +12,7 @@ from lmgw.core.usage import Tokens
 from lmgw.errors import Unavailable
 from lmgw.gateway.engine import Engine
 from lmgw.gateway.inbound import Inbound, Route
+from lmgw.gateway.metrics import AT_ONCE, Counters
 from lmgw.gateway.recording import entry_of
 from lmgw.wire.events import Usage
 from lmgw.wire.progress import Progress
@@ -87,3 +88,15 @@ def test_every_field_of_a_record_holds_what_its_name_says():
         user="someone", attribution={"x-session": "s"}, lossy=("seed",), reasons=[reason],
         timeline=(Span("attempt", "fast", 250.0, 1000.0),),
     )  # fmt: skip
+
+
+def test_times_are_counted_up_to_each_bound_whether_counted_at_once_or_when_read():
+    counters = Counters()
+    for time_ms in (0.0, 50.0, 50.001, 700_000.0) * AT_ONCE:
+        counters.add([Entry("r", 0.0, latency_ms=time_ms)])
+    counters.add([Entry("r", 0.0, latency_ms=100.0)])
+    family = counters.duration.family("seconds", "")
+    found = {sample.labels.get("le", sample.name): sample.value for sample in family.samples}
+    assert (found["0.05"], found["0.1"]) == (2 * AT_ONCE, 3 * AT_ONCE + 1)
+    assert (found["600.0"], found["+Inf"]) == (3 * AT_ONCE + 1, 4 * AT_ONCE + 1)
+    assert found["seconds_sum"] == pytest.approx(700.100001 * AT_ONCE + 0.1)
