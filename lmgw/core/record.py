@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -88,7 +88,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     timestamp: float
     client: str = ""
     profile: str = ""
-    profile_chain: tuple[str, ...] = ()
+    profile_chain: Sequence[str] = ()
     requested_model: str | None = None
     tier: str = ""
     backend: str = ""
@@ -101,7 +101,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     stream: bool = False
     escalated: bool = False
     overflowed: bool = False
-    attempts: tuple[TriedTier, ...] = ()
+    attempts: Sequence[TriedTier] = ()
     queue_ms: float = 0.0
     ttft_ms: float | None = None
     latency_ms: float = 0.0
@@ -118,7 +118,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     user: str | None = None
     attribution: Mapping[str, str] = {}
     lossy: tuple[str, ...] = ()
-    reasons: tuple[Reason, ...] = ()
+    reasons: Sequence[Reason] = ()
     timeline: tuple[Span, ...] = ()
 
     @property
@@ -159,8 +159,21 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
 
-#: An entry, and the request's body where that is kept too.
-Kept = tuple[Entry, bytes | None]
+#: What was done when, in seconds of the reactor's clock: what, tier, from and until.
+Times = Sequence[tuple[str, str, float, float]]
+
+#: An entry without its timeline, the request's body where that is kept too, when it was received, and where its time
+#: went: most timelines are never looked at.
+Kept = tuple[Entry, bytes | None, float, Times]
+
+
+def whole(kept: Kept) -> Entry:
+    """Return an entry with its timeline."""
+    entry, _, received, times = kept
+    spans = [
+        Span(what, at, (a - received) * 1e6 // 1.0 / 1e3, (b - received) * 1e6 // 1.0 / 1e3) for what, at, a, b in times
+    ]
+    return msgspec.structs.replace(entry, timeline=tuple(spans))
 
 
 class Ring:
@@ -175,15 +188,15 @@ class Ring:
         return len(self._kept)
 
     def __iter__(self) -> Iterator[Entry]:
-        return (entry for entry, _ in reversed(self._kept))
+        return map(whole, reversed(self._kept))
 
     def add(self, kept: Iterable[Kept]) -> None:
         """Keep these, forgetting the oldest where the ring is full."""
         self._kept.extend(kept)
 
-    def find(self, id: str) -> Kept | None:
+    def find(self, id: str) -> tuple[Entry, bytes | None] | None:
         """Return the newest entry of this id, with its body if that was kept."""
-        return next((kept for kept in reversed(self._kept) if kept[0].id == id), None)
+        return next(((whole(kept), kept[1]) for kept in reversed(self._kept) if kept[0].id == id), None)
 
     def resized(self, capacity: int) -> Ring:
         """Return a ring of another capacity with the newest of these entries."""
@@ -202,7 +215,7 @@ class Totals:
         self.errors = 0
         self.escalations = 0
         self.latency_ms = 0.0
-        self.tiers: Counter[str] = Counter()
+        self.tiers: defaultdict[str, int] = defaultdict(int)
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Count finished requests."""

@@ -7,10 +7,10 @@ nothing that a client sends becomes one.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: Upper bounds of the histograms, in seconds.
 TIMES_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 OVERHEADS_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
+#: Requests whose times are counted at once, or sooner where somebody scrapes.
+AT_ONCE = 1000
 
 #: Whose limits there are: those that a 429 names, and what the gateway as a whole can take (503).
 SCOPES = ("ip", "profile", "client", "queue", "gateway")
@@ -39,27 +41,30 @@ class Histogram:
     """Counts times by upper bounds.
 
     :param bounds_s: the bounds, in seconds.
+    :ivar new_ms: times in milliseconds that :meth:`count` has not counted yet.
     """
 
-    __slots__ = ("_bounds_ms", "_bounds_s", "_counts", "_sum_ms")
+    __slots__ = ("_bounds_s", "_counts", "_sum_ms", "new_ms")
 
     def __init__(self, bounds_s: Sequence[float]) -> None:
+        self.new_ms: list[float] = []
         self._bounds_s = bounds_s
-        self._bounds_ms = [1000.0 * bound for bound in bounds_s]
-        self._counts = [0] * (len(bounds_s) + 1)
+        self._counts = [0] * (len(bounds_s) + 1)  # of times up to each bound, and of all
         self._sum_ms = 0.0
 
-    def add(self, times_ms: Sequence[float]) -> None:
-        """Count times in milliseconds."""
-        bounds_ms, counts = self._bounds_ms, self._counts
-        for time_ms in times_ms:
-            counts[bisect_left(bounds_ms, time_ms)] += 1
-        self._sum_ms += sum(times_ms)
+    def count(self) -> None:
+        """Count what is new; once sorted, it takes a search a bound instead of one a time."""
+        new_ms, self.new_ms = sorted(self.new_ms), []
+        for at, bound_s in enumerate(self._bounds_s):
+            self._counts[at] += bisect_right(new_ms, 1000.0 * bound_s)
+        self._counts[-1] += len(new_ms)
+        self._sum_ms += sum(new_ms)
 
     def family(self, name: str, words: str) -> Metric:
         """Return it as a metric."""
+        self.count()
         bounds = [*map(floatToGoString, self._bounds_s), "+Inf"]
-        buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
+        buckets = list(zip(bounds, map(float, self._counts), strict=True))
         family = HistogramMetricFamily(name, words)
         family.add_metric([], buckets, self._sum_ms / 1000)
         return family
@@ -79,16 +84,21 @@ class Counters:
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Count finished requests."""
-        self.duration.add([entry.latency_ms for entry in entries])
-        self.ttft.add([entry.ttft_ms for entry in entries if entry.ttft_ms is not None])
-        self.overhead.add([entry.overhead_ms for entry in entries])
+        duration_ms, ttft_ms, overhead_ms = self.duration.new_ms, self.ttft.new_ms, self.overhead.new_ms
         for entry in entries:
+            duration_ms.append(entry.latency_ms)
+            overhead_ms.append(entry.overhead_ms)
+            if entry.ttft_ms is not None:
+                ttft_ms.append(entry.ttft_ms)
             if len(entry.attempts) > 1:
                 self._retried(entry.attempts)
             if entry.escalated:
                 self.escalations += 1
             if entry.lossy:
                 self.lossy += 1
+        if len(duration_ms) >= AT_ONCE:
+            for histogram in (self.duration, self.ttft, self.overhead):
+                histogram.count()
 
     def _retried(self, attempts: Sequence[TriedTier]) -> None:
         for last, this in pairwise(attempts):

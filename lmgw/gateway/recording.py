@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lmgw.config.snapshot import Gateway, Tier
 from lmgw.core.history import History
 from lmgw.core.ledger import Ledger
-from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Kept, Ring, Span, Spent, Totals, milliseconds
+from lmgw.core.record import NAME_KEPT, WORDS_KEPT, Entry, Fault, Kept, Ring, Spent, Totals, milliseconds, whole
 from lmgw.core.trace import Trace
 from lmgw.core.usage import Tokens, cost_usd, tokens
 from lmgw.errors import GatewayError, Overloaded, RateLimited
@@ -87,7 +87,7 @@ class Books:
             if isinstance(task.error, RateLimited):
                 self.counters.limited[task.error.scope] += 1
             body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
-            kept.append((entry_of(task, now, epoch_s), body))
+            kept.append((entry_of(task, now, epoch_s), body, task.inbound.received_at, task.spans))
         self._enter(kept, ended[-1][2])
 
     def turned_away(self, inbound: Inbound, error: Overloaded) -> None:
@@ -104,10 +104,10 @@ class Books:
             error=error.message,
             fault="gateway",
         )
-        self._enter([(entry, None)], epoch_s)
+        self._enter([(entry, None, epoch_s, ())], epoch_s)
 
     def _enter(self, kept: Sequence[Kept], epoch_s: float) -> None:
-        entries = [entry for entry, _ in kept]
+        entries = [each[0] for each in kept]
         self.ring.add(kept)
         self.failures.add([each for each in kept if each[0].fault is not None])
         self.totals.add(entries)
@@ -115,15 +115,16 @@ class Books:
         self.history.add(entries, epoch_s)
         self.counters.add(entries)
         if self._events.wanted or self._export.wanted:
-            for line in map(_encode, entries):
+            for line in map(_encode, map(whole, kept)):
                 self._events.entry(line)
                 self._export.write(line)
         self._write_lines(entries, epoch_s)
 
 
 def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
-    """Return the record of a task that has just ended; ``now`` is of the reactor's clock, ``epoch_s`` since 1970.
+    """Return the record of a task that has just ended, all but its timeline.
 
+    ``now`` is of the reactor's clock, ``epoch_s`` since 1970.
     A request whose client went away is no failure: nobody failed it.
     """
     inbound, asked, session, error = task.inbound, task.asked, task.session, task.error
@@ -143,7 +144,7 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         epoch_s - latency_ms / 1e3,
         "" if task.identity is None else task.identity.name,
         trace.profiles[-1] if trace.profiles else "",
-        tuple(trace.profiles),
+        trace.profiles,
         None if asked is None or asked.body.model is None else asked.body.model[:NAME_KEPT],
         tier.name,
         tier.backend,
@@ -156,7 +157,7 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         asked is not None and asked.stream,
         bool(trace.escalated),
         trace.overflowed,
-        tuple(trace.attempts),
+        trace.attempts,
         milliseconds(task.queued_s) if task.queued_s else 0.0,
         None if first is None else milliseconds(first - received),
         latency_ms,
@@ -173,13 +174,7 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         task.user if inbound.proxied else None,
         _attribution(task) if inbound.proxied else {},
         task.lossy,
-        tuple(trace.reasons),
-        tuple(
-            [
-                Span(what, at, (a - received) * 1e6 // 1.0 / 1e3, (b - received) * 1e6 // 1.0 / 1e3)
-                for what, at, a, b in task.spans
-            ]
-        ),
+        trace.reasons,
     )
 
 

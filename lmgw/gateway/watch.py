@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -119,7 +119,7 @@ class Watch:
     def __init__(
         self, circuits: Circuits, now: Callable[[], float], epoch_s: Callable[[], float], changed: Changed
     ) -> None:
-        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.outcomes: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.troubles: dict[tuple[str, str], Trouble] = {}
         self._circuits = circuits
         self._now = now

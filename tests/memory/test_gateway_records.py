@@ -7,11 +7,12 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from lmgw.config.snapshot import Config, Gateway, Mode, Tier
-from lmgw.core.record import Entry, Reason, Span, Spent, TriedTier
+from lmgw.core.record import Entry, Reason, Span, Spent, TriedTier, whole
 from lmgw.core.usage import Tokens
 from lmgw.errors import Unavailable
 from lmgw.gateway.engine import Engine
 from lmgw.gateway.inbound import Inbound, Route
+from lmgw.gateway.metrics import AT_ONCE, Counters
 from lmgw.gateway.recording import entry_of
 from lmgw.wire.events import Usage
 from lmgw.wire.progress import Progress
@@ -77,13 +78,25 @@ def test_every_field_of_a_record_holds_what_its_name_says():
         classifying=[label],
     )  # fmt: skip
     entry = entry_of(task, 102.0, 1002.0)  # type: ignore[arg-type]
-    assert entry == Entry(
-        id="req_1", timestamp=1000.0, client="laptop", profile="night", profile_chain=("default", "night"),
+    assert whole((entry, None, 100.0, task.spans)) == Entry(
+        id="req_1", timestamp=1000.0, client="laptop", profile="night", profile_chain=["default", "night"],
         requested_model="hint", tier="fast", backend="up", model="m-1", dialect="anthropic", operation="chat",
         routing_mode="classify", class_label="code", priority=3, stream=True, escalated=True, overflowed=True,
-        attempts=(tried,), queue_ms=125.0, ttft_ms=500.0, latency_ms=2000.0, overhead_ms=250.0, success=False,
+        attempts=[tried], queue_ms=125.0, ttft_ms=500.0, latency_ms=2000.0, overhead_ms=250.0, success=False,
         status=503, error="gone", fault="provider", end_reason="upstream_error", tokens=Tokens(10, 5, 3, 2),
         cost_usd=pytest.approx(0.500026), discarded=(Spent("fast", "up", Tokens(1), 1e-06),), classifying=(label,),
-        user="someone", attribution={"x-session": "s"}, lossy=("seed",), reasons=(reason,),
+        user="someone", attribution={"x-session": "s"}, lossy=("seed",), reasons=[reason],
         timeline=(Span("attempt", "fast", 250.0, 1000.0),),
     )  # fmt: skip
+
+
+def test_times_are_counted_up_to_each_bound_whether_counted_at_once_or_when_read():
+    counters = Counters()
+    for time_ms in (0.0, 50.0, 50.001, 700_000.0) * AT_ONCE:
+        counters.add([Entry("r", 0.0, latency_ms=time_ms)])
+    counters.add([Entry("r", 0.0, latency_ms=100.0)])
+    family = counters.duration.family("seconds", "")
+    found = {sample.labels.get("le", sample.name): sample.value for sample in family.samples}
+    assert (found["0.05"], found["0.1"]) == (2 * AT_ONCE, 3 * AT_ONCE + 1)
+    assert (found["600.0"], found["+Inf"]) == (3 * AT_ONCE + 1, 4 * AT_ONCE + 1)
+    assert found["seconds_sum"] == pytest.approx(700.100001 * AT_ONCE + 0.1)

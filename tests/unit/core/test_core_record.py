@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lmgw.core.record import Entry, Filter, Ring, Totals
+from lmgw.core.record import Entry, Filter, Kept, Ring, Span, Totals
 
 
 def entry(id: str = "r", **changes: Any) -> Entry:
@@ -18,31 +18,43 @@ def entry(id: str = "r", **changes: Any) -> Entry:
     return Entry(**(fields | changes))
 
 
+def kept(entry: Entry, body: bytes | None = None) -> Kept:
+    return entry, body, 100.0, [("auth", "", 100.0, 100.25), ("attempt", "fast", 100.25, 101.0000019)]
+
+
 def ids(ring: Ring) -> list[str]:
     return [e.id for e in ring]
 
 
 def test_the_ring_keeps_the_newest_and_lists_them_first():
     ring = Ring(2)
-    ring.add((entry(id), None) for id in "abc")
+    ring.add(kept(entry(id)) for id in "abc")
     assert ids(ring) == ["c", "b"]
 
 
 def test_a_resized_ring_keeps_what_fits():
     ring = Ring(3)
-    ring.add((entry(id), None) for id in "abc")
+    ring.add(kept(entry(id)) for id in "abc")
     assert ids(ring.resized(2)) == ["c", "b"]
     assert ids(ring.resized(9)) == ["c", "b", "a"]
 
 
 def test_the_newest_of_an_id_is_found_with_its_body():
     ring = Ring(3)
-    ring.add([(entry("a", status=500), b"old"), (entry("a"), b"new")])
-    ring.add([(entry("b"), None)])
-    kept = ring.find("a")
-    assert kept is not None
-    assert (kept[0].status, kept[1]) == (200, b"new")
+    ring.add([kept(entry("a", status=500), b"old"), kept(entry("a"), b"new")])
+    ring.add([kept(entry("b"))])
+    found = ring.find("a")
+    assert found is not None
+    assert (found[0].status, found[1]) == (200, b"new")
     assert ring.find("c") is None
+
+
+def test_an_entry_of_the_ring_has_its_timeline():
+    ring = Ring(3)
+    ring.add([kept(entry("a"))])
+    timeline = (Span("auth", "", 0.0, 250.0), Span("attempt", "fast", 250.0, 1000.001))
+    assert list(ring) == [entry("a", timeline=timeline)]
+    assert ring.find("a") == (entry("a", timeline=timeline), None)
 
 
 @pytest.mark.parametrize(
