@@ -112,7 +112,7 @@ class Conditions:
         self.keyless = frozenset(keyless)
 
     def available(self, tier: Tier, now: float) -> bool:
-        return now >= self.open.get(tier.name, 0.0)
+        return tier.backend not in self.keyless and now >= self.open.get(tier.name, 0.0)
 
     def open_until(self, tier: Tier) -> float | None:
         return self.open.get(tier.name)

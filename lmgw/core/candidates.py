@@ -10,6 +10,7 @@ import msgspec
 from lmgw.config.snapshot import Tier
 from lmgw.core.fit import PromptSize
 from lmgw.core.identity import Identity
+from lmgw.core.record import Reason
 from lmgw.core.routes import Choice, Routes, above
 from lmgw.core.trace import Trace
 from lmgw.errors import ContextTooLong, GatewayError, Unavailable
@@ -22,10 +23,10 @@ class Health(Protocol):
     """What is known of backends and tiers; times are seconds of the session's clock."""
 
     def available(self, tier: Tier, now: float) -> bool:
-        """Whether the circuits let a request through to this tier."""
+        """Whether this tier may be called: its backend's key is set, and the circuits let a request through."""
 
     def open_until(self, tier: Tier) -> float | None:
-        """When they will; ``None`` where they do."""
+        """When the circuits will let one through; ``None`` where they do."""
 
     def key_missing(self, backend: str) -> bool:
         """Whether the backend's key is not set, so that it must not be called."""
@@ -57,7 +58,7 @@ class Course(msgspec.Struct):
         Raises :class:`~lmgw.errors.ContextTooLong` where no tier that the request may use takes the prompt.
         """
         choice = self._choice
-        if not choice.kept and not self._fits(choice.tier):
+        if not (choice.kept or self._fits(choice.tier)):
             return self._larger(now)
         if self._usable(choice.tier, now):
             return self._take(choice.tier, choice.why)
@@ -183,8 +184,8 @@ class Course(msgspec.Struct):
 
     def _take(self, tier: Tier, why: str) -> Tier:
         self._tried.add(tier.name)
+        self._trace.reasons.append(Reason(tier.name, True, why))
         self.current = tier
-        self._trace.chose(tier, why)
         return tier
 
     def _usable(self, tier: Tier, now: float, *, note: bool = True) -> bool:
@@ -192,12 +193,10 @@ class Course(msgspec.Struct):
             return False
         if not self._identity.may_use(tier.name):
             why = "the caller's key may not use it"
-        elif self._health.key_missing(tier.backend):
-            why = "its backend's key is not set"
-        elif not self._health.available(tier, now):
-            why = CIRCUIT_OPEN
-        else:
+        elif self._health.available(tier, now):
             return True
+        else:
+            why = "its backend's key is not set" if self._health.key_missing(tier.backend) else CIRCUIT_OPEN
         if note:
             self._trace.skipped(tier, why)
         return False

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from lmgw.config.snapshot import Mode, Profile, Tier
 from lmgw.core import rules
-from lmgw.core.ask import Ask
-from lmgw.core.candidates import Course, Health, no_key
+from lmgw.core.ask import Ask, Operation
+from lmgw.core.candidates import Health, no_key
 from lmgw.core.classify import Label, question
 from lmgw.core.fit import PromptSize
 from lmgw.core.identity import Identity
 from lmgw.core.names import forbidden, unknown_model
-from lmgw.core.prompts import NO_BACKEND, system_text
+from lmgw.core.prompts import NO_BACKEND
 from lmgw.core.routes import NAMED, Choice, ProfileRoutes, Routes, choice
 from lmgw.core.steps import Reply
 from lmgw.core.trace import Trace
@@ -20,8 +22,6 @@ from lmgw.errors import Forbidden, UnknownModel
 
 #: The value of ``X-LMG-Fallback`` where the model named is nobody's.
 UNKNOWN_MODEL = "unknown-model"
-#: The usual mode; as an attribute of an Enum it takes as long as a call.
-_DISPATCH = Mode.DISPATCH
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -32,11 +32,11 @@ class Question(msgspec.Struct, frozen=True):
     tiers: tuple[Tier, ...]
 
 
-Where = Course | Reply | Question
+Where = Choice | Reply | Question
 
 
 class Direction(msgspec.Struct):
-    """Leads one request from its model hint to a :class:`~lmgw.core.candidates.Course`, or to a fixed reply.
+    """Leads one request from its model hint to the :class:`~lmgw.core.routes.Choice` of a tier, or to a fixed reply.
 
     :ivar here: the profile that decides now; rules may lead on to another.
     :ivar judged: answers are judged, and insufficient ones go up the ladder.
@@ -54,20 +54,13 @@ class Direction(msgspec.Struct):
     think: bool | None = None
     _label: Label | None = None
 
-    @property
-    def system(self) -> str | None:
-        """What goes before the client's system text: the prompts of the profile that decided."""
-        if self._ask.operation != "chat":
-            return None
-        label = self._trace.label
-        return self.here.system if label is None else system_text(self.here.profile, label)
-
     def start(self) -> Where:
         """Find the profile and what its mode makes of the model hint.
 
         Raises :class:`~lmgw.errors.UnknownModel` and :class:`~lmgw.errors.Forbidden`.
         """
-        hint = self._ask.model
+        ask = self._ask
+        hint = ask.model
         found = self._routes.names.find(hint) if hint else None
         if isinstance(found, Profile):
             may_name = self._identity.may_name
@@ -77,15 +70,19 @@ class Direction(msgspec.Struct):
             found = None
             hint = None
         self._trace.profiles.append(self.here.name)
-        if self._ask.operation == "chat":
-            self._trace.mode = self.here.profile.mode  # of a request that is refused now, too
+        if ask.operation == "chat":
+            self._trace.mode = mode = self.here.profile.mode  # of a request that is refused now, too
+            begin = MODES[mode]
+        else:
+            begin = MODELESS[ask.operation]
         if found is not None:
-            self._check_named(found)
+            if not self._identity.may_ask_for(found.name):
+                raise forbidden("tier", found.name, self._routes.config, self._identity)
+            if found.name in self.here.flagged and not ask.expert:
+                raise self._flag_missing(found)
         elif hint:
             self._fall_back(hint)
-        if self._ask.operation != "chat":
-            return self._modeless(found)
-        return self._enter(found)
+        return begin(self, found)
 
     def labelled(self, label: Label) -> Where:
         """Follow the classifier's label: the first rule that matches, else the ladder's tier of that name."""
@@ -106,21 +103,17 @@ class Direction(msgspec.Struct):
         ladder = self._ladder()
         return self._land(ladder[rules.rung(ladder, label)], f'label "{label.written}"')
 
-    def unlabelled(self) -> Course:
+    def unlabelled(self) -> Choice:
         """No classifier gave a label: the ladder's first tier."""
         self._label = self._trace.label = self.think = None
         return self._land(self._ladder()[0], "the classifier gave no label")
 
-    def _check_named(self, tier: Tier) -> None:
-        """Raise :class:`~lmgw.errors.Forbidden` for a tier that this caller may not name, or not without the flag."""
-        if not self._identity.may_ask_for(tier.name):
-            raise forbidden("tier", tier.name, self._routes.config, self._identity)
-        flag_missing = self.here.profile.expert_requires_flag and not self._ask.expert
-        if flag_missing and tier.name not in self.here.rungs:
-            raise Forbidden(
-                f"{tier.name} is above {self.here.profile.max_auto_tier}, the most capable tier that profile "
-                f'"{self.here.name}" gives by itself: send the header X-LMG-Expert: true to use it'
-            )
+    def _flag_missing(self, tier: Tier) -> Forbidden:
+        """Return the 403 for a tier above the ladder that was named without the flag."""
+        return Forbidden(
+            f"{tier.name} is above {self.here.profile.max_auto_tier}, the most capable tier that profile "
+            f'"{self.here.name}" gives by itself: send the header X-LMG-Expert: true to use it'
+        )
 
     def _fall_back(self, hint: str) -> None:
         """Let the profile decide about a name that is nobody's, or raise :class:`~lmgw.errors.UnknownModel`."""
@@ -128,37 +121,24 @@ class Direction(msgspec.Struct):
             raise unknown_model(hint, self._routes.config, self._identity)
         self._trace.fallback = UNKNOWN_MODEL
 
-    def _modeless(self, named: Tier | None) -> Course:
-        """Completions, embeddings, count_tokens: the tier that was named, else (not for embeddings) the profile's."""
-        match self._ask.operation:
-            case "embeddings":  # vectors of another model would be worthless: no failover
-                if named is None:
-                    raise unknown_model(self._ask.model, self._routes.config, self._identity)
-                return self._course(Choice(named, NAMED, (), explicit=True, sized=False))
-            case "count_tokens":
-                found = self.here.dispatch[named.name] if named else self._default()
-                return self._begin(found.tier, found.why, sized=False, explicit=True)
-            case _:
-                return self._dispatch(named)
+    # What each mode, and each operation that has none, makes of the tier that was named:
 
-    def _enter(self, named: Tier | None) -> Where:
-        """Do as the profile's mode says."""
-        profile = self.here.profile
-        self._trace.mode = mode = profile.mode
-        if mode is _DISPATCH:
-            return self._dispatch(named)
-        match mode:
-            case Mode.ESCALATE:
-                return self._escalate(named)
-            case Mode.CLASSIFY:
-                return self._classify(named)
-            case _:
-                return Reply(profile.reply_message or NO_BACKEND)
+    def _dispatch(self, named: Tier | None) -> Choice:
+        return self.here.dispatch[named.name] if named is not None else self._default()
 
-    def _dispatch(self, named: Tier | None) -> Course:
-        return self._course(self.here.dispatch[named.name] if named is not None else self._default())
+    def _embed(self, named: Tier | None) -> Choice:
+        if named is None:
+            raise unknown_model(self._ask.model, self._routes.config, self._identity)
+        return Choice(named, NAMED, (), explicit=True, sized=False)  # another model's vectors would be worthless
 
-    def _escalate(self, named: Tier | None) -> Course:
+    def _count(self, named: Tier | None) -> Choice:
+        found = self._dispatch(named)
+        return self._begin(found.tier, found.why, sized=False, explicit=True)
+
+    def _reply(self, named: Tier | None) -> Reply:
+        return Reply(self.here.profile.reply_message or NO_BACKEND)
+
+    def _escalate(self, named: Tier | None) -> Choice:
         if named is not None and named.name not in self.here.rungs:
             return self._begin(named, f"{NAMED}, above the ladder", explicit=True)
         self.judged = True
@@ -167,7 +147,7 @@ class Direction(msgspec.Struct):
             return self._begin(ladder[0], "the ladder starts here", ladder, climbs=True, grows=True)
         return self._begin(named, f"{NAMED}: the ladder starts here", self._from(named), climbs=True, grows=True)
 
-    def _classify(self, named: Tier | None) -> Course | Question:
+    def _classify(self, named: Tier | None) -> Choice | Question:
         if named is not None:
             ladder = self._from(named)
             return self._begin(named, NAMED, ladder, climbs=True, grows=bool(ladder), explicit=True)
@@ -189,9 +169,10 @@ class Direction(msgspec.Struct):
         self._trace.profiles.append(name)
         if self._label is not None:
             self._trace.label = self._label.class_of(self.here.profile.class_prompts)
-        return self._enter(None)
+        self._trace.mode = mode = self.here.profile.mode
+        return MODES[mode](self, None)
 
-    def _land(self, tier: Tier, why: str) -> Course:
+    def _land(self, tier: Tier, why: str) -> Choice:
         """Begin with the tier that the label, a rule or the lack of both means; one off the ladder is kept."""
         ladder = self._usable()
         if self._size.prompt.tool_result and len(ladder) > 1 and tier.name == ladder[0].name:
@@ -239,18 +220,20 @@ class Direction(msgspec.Struct):
             raise no_key(allowed[0])
         raise forbidden("profile", self.here.name, self._routes.config, self._identity)
 
-    def _begin(self, tier: Tier, why: str, ladder: tuple[Tier, ...] = (), **how: bool) -> Course:
-        return self._course(choice(tier, why, self._routes.failover, ladder, **how))
+    def _begin(self, tier: Tier, why: str, ladder: tuple[Tier, ...] = (), **how: bool) -> Choice:
+        return choice(tier, why, self._routes.failover, ladder, **how)
 
-    def _course(self, begins: Choice) -> Course:
-        return Course(
-            self._routes,
-            self._identity,
-            self._health,
-            self._trace,
-            self._size,
-            begins,
-            begins.tier,
-            begins.rung,
-            begins.failover,
-        )
+
+#: How a request begins in each mode, given the tier that it named.
+MODES: dict[Mode, Callable[[Direction, Tier | None], Where]] = {
+    Mode.DISPATCH: Direction._dispatch,
+    Mode.ESCALATE: Direction._escalate,
+    Mode.CLASSIFY: Direction._classify,
+    Mode.REPLY: Direction._reply,
+}
+#: The same for operations that know no modes: the tier that was named, else (not for embeddings) the profile's.
+MODELESS: dict[Operation, Callable[[Direction, Tier | None], Where]] = {
+    "completions": Direction._dispatch,
+    "embeddings": Direction._embed,
+    "count_tokens": Direction._count,
+}

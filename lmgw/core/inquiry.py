@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from lmgw.config.snapshot import Profile, Provider, Tier
 from lmgw.core.candidates import Health
 from lmgw.core.direction import Question
@@ -21,14 +19,12 @@ class Inquiry:
 
     __slots__ = ("_deadline", "_health", "_question", "_routes", "_trace", "_unasked")
 
-    def __init__(
-        self, question: Question, routes: Routes, health: Health, trace: Trace, deadline: float | None
-    ) -> None:
+    def __init__(self, question: Question, routes: Routes, health: Health, trace: Trace, deadline: float) -> None:
         self._question = question
         self._routes = routes
         self._health = health
         self._trace = trace
-        self._deadline = math.inf if deadline is None else deadline
+        self._deadline = deadline
         self._unasked = list(question.tiers)
 
     def next(self, now: float) -> Wait | Classify | None:

@@ -6,6 +6,7 @@ The session says one :mod:`step <lmgw.core.steps>` at a time and is told its out
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,9 @@ from lmgw.core.ending import failed, friendly
 from lmgw.core.fit import PromptSize, Unmeasured
 from lmgw.core.identity import Identity, effective_priority
 from lmgw.core.inquiry import Inquiry
+from lmgw.core.prompts import system_text
 from lmgw.core.retry import Verdict, delay_s, verdict
-from lmgw.core.routes import Routes
+from lmgw.core.routes import Choice, Routes
 from lmgw.core.steps import (
     Admitted,
     Attempt,
@@ -85,7 +87,9 @@ class RouteSession:
         priority = effective_priority(identity, ask.priority, auth_required=routes.config.auth_required)
         self.trace = Trace(routes, ask.model, priority)
         self._routes = routes
+        self._identity = identity
         self._ask = ask
+        self._deadline = math.inf if ask.deadline is None else ask.deadline
         self._health = health
         self._random = random
         self._size = PromptSize(ask, routes.largest_window)
@@ -142,17 +146,28 @@ class RouteSession:
     # --- choosing ----------------------------------------------------------------------------------------------------
 
     def _go(self, where: Where, now: float) -> Step:
-        if isinstance(where, Course):
-            self._inquiry, self._course = None, where
-            return self._pick(where.first, now)
+        if isinstance(where, Choice):
+            self._inquiry = None
+            self._course = course = Course(
+                self._routes,
+                self._identity,
+                self._health,
+                self.trace,
+                self._size,
+                where,
+                where.tier,
+                where.rung,
+                where.failover,
+            )
+            return self._pick(course.first, now)
         if isinstance(where, Question):
-            self._inquiry = Inquiry(where, self._routes, self._health, self.trace, self._ask.deadline)
+            self._inquiry = Inquiry(where, self._routes, self._health, self.trace, self._deadline)
             return self._inquire(now)
         return where
 
     def _pick(self, choose: Callable[[float], Tier | None], now: float) -> Step:
         """Go on with the tier that ``choose`` returns, counting the prompt first where that must be known."""
-        if self._expired(now):
+        if now >= self._deadline:
             return self._fail()
         tier = None
         try:
@@ -165,7 +180,8 @@ class RouteSession:
             return self._size.measure()
         if tier is None:
             return self._give_up(now)
-        return self._approach(tier, now)
+        self._retries = 0
+        return self._line_up(tier, now)
 
     def _measured(self, outcome: Measured, now: float) -> Step:
         self._size.count(outcome.tokens)
@@ -177,7 +193,8 @@ class RouteSession:
         if answered is not None and self._course.again(answered, now):
             self._direction.judged = False
             self.trace.escalated = "exhausted"
-            return self._approach(answered, now)
+            self._retries = 0
+            return self._line_up(answered, now)
         if self._error is None:
             self._error = self._course.down(now)
         return self._fail()
@@ -186,7 +203,7 @@ class RouteSession:
 
     def _inquire(self, now: float) -> Step:
         """Ask the next classifier; without one the ladder decides."""
-        if self._expired(now):
+        if now >= self._deadline:
             return self._fail()
         step = None if self._inquiry is None else self._inquiry.next(now)
         return step or self._go(self._direction.unlabelled(), now)
@@ -200,14 +217,9 @@ class RouteSession:
 
     # --- waiting and sending -----------------------------------------------------------------------------------------
 
-    def _approach(self, tier: Tier, now: float) -> Step:
-        """Begin with a tier that was chosen."""
-        self.trace.tier = tier
-        self._retries = 0
-        return self._line_up(tier, now)
-
     def _line_up(self, tier: Tier, now: float) -> Step:
-        """Get in line for a tier, or send at once where it has no line."""
+        """Get in line for a tier that was chosen, or send at once where it has no line."""
+        self.trace.tier = tier
         if not tier.max_concurrent or self._ask.operation == "count_tokens":
             return self._send(tier, now)
         if tier.overflow_depth is None or tier.name in self._waited or self._ask.operation == "embeddings":
@@ -215,7 +227,7 @@ class RouteSession:
         return Wait(tier, tier.queue_id, self.trace.priority, tier.overflow_tier, tier.overflow_depth)
 
     def _admitted(self, outcome: Admitted, now: float) -> Step:
-        if self._expired(now):
+        if now >= self._deadline:
             return self._fail()
         return self._send(self._course.current, now) if self._inquiry is None else self._inquiry.ask(now)
 
@@ -232,19 +244,18 @@ class RouteSession:
     def _send(self, tier: Tier, now: float, *, fresh: bool = False) -> Attempt:
         self._started = now
         direction = self._direction
-        streams = self._ask.stream and self._ask.operation == "chat"
-        messages = direction.here.profile.thinking_messages.get(tier.name) if streams else None
-        return Attempt(
-            tier,
-            direction.judged and self._course.can_climb(now),
-            direction.think,
-            direction.system,
-            messages[int(self._random() * len(messages)) % len(messages)] if messages else None,
-            fresh,
-        )
+        hold = direction.judged and self._course.can_climb(now)
+        system = message = None
+        if self._ask.operation == "chat":
+            here, label = direction.here, self.trace.label
+            system = here.system if label is None else system_text(here.profile, label)
+            messages = here.profile.thinking_messages.get(tier.name) if self._ask.stream else None
+            if messages:
+                message = messages[int(self._random() * len(messages)) % len(messages)]
+        return Attempt(tier, hold, direction.think, system, message, fresh)
 
     def _slept(self, outcome: Slept, now: float) -> Step:
-        return self._fail() if self._expired(now) else self._line_up(self._course.current, now)
+        return self._fail() if now >= self._deadline else self._line_up(self._course.current, now)
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
@@ -269,7 +280,7 @@ class RouteSession:
         if not self._course.can_climb(now):
             self.trace.escalated = "exhausted"
             return self._commit(now)
-        self._decided(200, "not sufficient", now)
+        self.trace.tried(self._course.current, 200, "not sufficient", now - self._started)
         self._answered = self._course.current
         return REJECT
 
@@ -278,7 +289,7 @@ class RouteSession:
         return self._pick(self._course.after_refusal, now)
 
     def _commit(self, now: float) -> Step:
-        self._decided(200, None, now)
+        self.trace.tried(self._course.current, 200, None, now - self._started)
         return COMMIT
 
     def _more(self, outcome: Event, now: float) -> None:
@@ -298,10 +309,10 @@ class RouteSession:
     def _failed(self, outcome: Failed, now: float) -> Step:
         """An attempt failed before anything of it was sent: again, elsewhere, or not at all."""
         fault = outcome.fault
-        if fault.reused and not self._fresh and not self._expired(now):  # a kept connection was closed: no try at all
+        if fault.reused and not self._fresh and now < self._deadline:  # a kept connection was closed: no try at all
             return self._send(self._course.current, now, fresh=True)
         judged = verdict(fault)
-        self._decided(fault.status, _words(fault), now)
+        self.trace.tried(self._course.current, fault.status, _words(fault), now - self._started)
         self._error, self._fault = judged.error, fault
         if fault.kind is FaultKind.DEADLINE:
             return self._fail()
@@ -309,7 +320,7 @@ class RouteSession:
             return self._pick(self._course.roomier, now)
         if judged.retry and self._retries < self._routes.max_retries and self._course.may_repeat(now):
             seconds = delay_s(self._retries, self._routes.retry_delay_s, self._random(), fault.retry_after_s)
-            if not self._expired(now + seconds):
+            if now + seconds < self._deadline:
                 self._retries += 1
                 return Sleep(seconds)
         return self._pick(self._course.after_failure, now) if judged.failover else self._give_up(now)
@@ -339,12 +350,6 @@ class RouteSession:
     @property
     def _fresh(self) -> bool:
         return isinstance(self._step, Attempt) and self._step.fresh
-
-    def _expired(self, now: float) -> bool:
-        return self._ask.deadline is not None and now >= self._ask.deadline
-
-    def _decided(self, status: int, error: str | None, now: float) -> None:
-        self.trace.tried(self._course.current, status, error, now - self._started)
 
 
 def _words(fault: Fault) -> str:

@@ -27,7 +27,7 @@ class Choice(msgspec.Struct, frozen=True):
     :ivar climbs: after a failure the ladder goes on (automatic modes).
     :ivar grows: a prompt that is too long may go up the ladder.
     :ivar explicit: the tier is tried even if its circuit is open, where nothing else is left.
-    :ivar kept: it stays however long the prompt is.
+    :ivar kept: it stays however long the prompt is; true of every tier without a window.
     :ivar sized: the prompt's length matters at all.
     """
 
@@ -50,6 +50,7 @@ class ProfileRoutes:
     :ivar rungs: the names of the ladder's tiers.
     :ivar dispatch: a tier's name to where a request that names it begins in ``dispatch`` mode.
     :ivar default: where one that names none does; ``None`` where the profile answers by itself.
+    :ivar flagged: the names of the tiers that may be named only with ``X-LMG-Expert``.
     :ivar classifiers: the tiers that label requests, in the order they are asked.
     :ivar system: what goes before the client's system text where nothing was classified.
     """
@@ -59,6 +60,7 @@ class ProfileRoutes:
         "classifiers",
         "default",
         "dispatch",
+        "flagged",
         "jury",
         "ladder",
         "name",
@@ -72,6 +74,7 @@ class ProfileRoutes:
         self.name = profile.name
         self.ladder = tuple(tiers[name] for name in profile.ladder)
         self.rungs = frozenset(profile.ladder)
+        self.flagged = frozenset(tiers) - self.rungs if profile.expert_requires_flag else frozenset()
         self.classifier = tiers[profile.classifier] if profile.classifier else None
         self.default = None
         if self.classifier is not None:
@@ -134,10 +137,17 @@ class Routes:
 
 
 def choice(
-    tier: Tier, why: str, failover: Mapping[str, tuple[Tier, ...]], ladder: tuple[Tier, ...] = (), **how: bool
+    tier: Tier,
+    why: str,
+    failover: Mapping[str, tuple[Tier, ...]],
+    ladder: tuple[Tier, ...] = (),
+    *,
+    kept: bool = False,
+    **how: bool,
 ) -> Choice:
     """Return the choice of a tier with its own failover list; ``how`` are flags of :class:`Choice`."""
-    return Choice(tier, why, failover[tier.name], ladder, above(ladder, tier), **how)
+    kept = kept or tier.max_context_tokens is None
+    return Choice(tier, why, failover[tier.name], ladder, above(ladder, tier), kept=kept, **how)
 
 
 def above(ladder: tuple[Tier, ...], tier: Tier) -> int:

@@ -35,10 +35,6 @@ class Trace(msgspec.Struct):
     fallback: str | None = None
     reasons: list[Reason] = []
 
-    def chose(self, tier: Tier, why: str) -> None:
-        """This tier is tried next."""
-        self.reasons.append(Reason(tier.name, True, why))
-
     def skipped(self, tier: Tier, why: str) -> None:
         """This tier would have been next, but for ``why``; said once."""
         reason = Reason(tier.name, False, why)

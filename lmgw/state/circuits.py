@@ -104,7 +104,9 @@ class Circuits:
     # What the plan asks (core.plan.Health):
 
     def available(self, tier: Tier, now: float) -> bool:
-        """Whether both circuits in front of this tier let a request through."""
+        """Whether the backend's key is there and both circuits in front of this tier let a request through."""
+        if tier.backend in self._keyless:
+            return False
         backend, own = self._before(tier)
         if backend.open_until is None and own.open_until is None:  # as nearly always: two calls saved
             return True
