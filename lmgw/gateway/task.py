@@ -79,15 +79,13 @@ class Task:
     the gateway stops; ``end_reason`` says which. What it holds (an exchange, a slot) is given back in ``finally``.
     """
 
-    # Set where there is more to say than this:
+    # Set where there is more to say than this (what is read often is set at once, which is faster to read):
     asked: Asked | None = None
     session: RouteSession | None = None
     progress: Progress | None = None
-    error: GatewayError | None = None
     status = 0
-    end_reason = "complete"
     first_content_at: float | None = None
-    queued_s = waited_s = 0.0
+    queued_s = 0.0
     lossy: tuple[str, ...] = ()
     #: What it does now, one of :data:`~lmgw.gateway.inflight.STATES`.
     doing = "starting"
@@ -112,6 +110,9 @@ class Task:
         self.inbound = inbound
         self.sink = sink
         self.identity = identity
+        self.error: GatewayError | None = None
+        self.end_reason = "complete"
+        self.waited_s = 0.0
         #: For how long it did what before.
         self.spans: list[tuple[str, str, float, float]] = []
         #: What classifiers answered, as it was paid for.
