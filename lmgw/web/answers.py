@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from random import Random
 
@@ -23,9 +23,9 @@ _random = Random()  # noqa: S311
 _LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
 
 
-def head(status: int, headers: Sequence[Header], own: bytes, first: bytes = b"") -> bytes:
-    """Return a whole response head; ``own`` and ``first`` are header lines of our own, each with its line end."""
-    return b"".join((_STATUS_LINES[status], first, _lines(headers) if headers else b"", own, b"\r\n"))
+def message(status: int, headers: Sequence[Header], own: Iterable[bytes], body: bytes, first: bytes = b"") -> bytes:
+    """Return a head and ``body``; ``own``, in pieces, and ``first`` are header lines of our own, with line ends."""
+    return b"".join((_STATUS_LINES[status], first, _lines(headers) if headers else b"", *own, b"\r\n", body))
 
 
 def _lines(headers: Sequence[Header]) -> bytes:

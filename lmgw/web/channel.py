@@ -138,14 +138,9 @@ class Channel(Protocol):
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
-    @property
-    def ending(self) -> bool:
-        """Whether the next answer is the last."""
-        return self._retiring or self.site.port.draining
-
     def retire(self) -> None:
         """Close now if nothing is being asked or answered, else after the next answer."""
-        self._retiring = True
+        self._retiring, self.persistent = True, False
         if self.phase is Phase.IDLE:
             self.loseConnection()
 
@@ -231,9 +226,9 @@ class Channel(Protocol):
         if refusal is not None:
             self._turn_away(refusal)
             return
-        self.persistent = head.persistent
+        self.persistent = head.persistent and not self._retiring
         request = self.request = Request(self)
-        length, gateway = head.length, site.gateway
+        length, gateway = head.length, site.port.gateway  # past the site's own property: nothing is timed yet
         if length is None:
             self._chunked = ChunkedBody()
         elif length > gateway.max_request_bytes:
@@ -246,7 +241,7 @@ class Channel(Protocol):
             return
         else:
             self._left = length
-        self._enter(Phase.BODY, gateway.body_timeout_ms)
+        self._enter(Phase.BODY, site.gateway.body_timeout_ms)
         if head.headers.get(b"expect", b"").lower() == b"100-continue" and not unread:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -303,7 +298,8 @@ class Channel(Protocol):
         head = self.head
         self._enter(Phase.SKIP, self.site.gateway.body_timeout_ms)
         known = head.length is not None and head.length <= SKIPPED_BYTES
-        if known and head.persistent and not self.ending and b"expect" not in head.headers:
+        ending = self._retiring or self.site.port.draining or not head.persistent
+        if known and not ending and b"expect" not in head.headers:
             self._turned_away, self._left = problem, head.length or 0
             self._skip()
         else:
@@ -361,8 +357,8 @@ class Channel(Protocol):
         method, target, headers = self._so_far()
         request_id = answers.request_id(headers.get(b"x-request-id"))
         lines, body = answers.error(answers.dialect_of(target), problem, request_id)
-        own = self.site.own_lines(request_id, b"Content-Length: %d\r\n" % len(body), more)
-        return answers.head(problem.status, lines, own) + (b"" if method == b"HEAD" else body)
+        own = (self.site.own_lines(), request_id.encode(), b"\r\nContent-Length: %d\r\n" % len(body), more)
+        return answers.message(problem.status, lines, own, b"" if method == b"HEAD" else body)
 
     def _so_far(self) -> tuple[bytes, bytes, Mapping[bytes, bytes]]:
         """Return method, target and headers of the request that is being read, as far as it is known."""

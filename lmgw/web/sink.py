@@ -50,8 +50,7 @@ class ClientSink:
         if self.begun or self.closed or request is None:
             return
         framing = b"" if bare else b"Content-Length: %d\r\n" % len(body)
-        head = self._head(request, status, lines, headers, framing)
-        channel.send(head if bare or request.method == b"HEAD" else head + body)
+        self._send(request, status, lines, headers, framing, b"" if bare or request.method == b"HEAD" else body)
         self._forget()
         request.end()
 
@@ -62,7 +61,7 @@ class ClientSink:
         if self.begun or self.closed or request is None:
             return
         self._chunked = channel.head.version == b"HTTP/1.1"
-        channel.send(self._head(request, status, lines, headers, _CHUNKED if self._chunked else b""))
+        self._send(request, status, lines, headers, _CHUNKED if self._chunked else b"", b"")
         if channel.clogged:
             self.pauseProducing()
 
@@ -80,7 +79,7 @@ class ClientSink:
             return
         if self._chunked:
             channel.send(b"0\r\n\r\n")
-        if channel.ending:
+        if channel.site.port.draining:
             channel.persistent = False
         self._forget()
         request.end()
@@ -94,21 +93,30 @@ class ClientSink:
         self._forget()
         self._channel.break_off(framed=self._chunked)
 
-    def _head(
-        self, request: Request, status: int, lines: bytes, headers: Sequence[answers.Header], framing: bytes
-    ) -> bytes:
+    def _send(
+        self,
+        request: Request,
+        status: int,
+        lines: bytes,
+        headers: Sequence[answers.Header],
+        framing: bytes,
+        body: bytes,
+    ) -> None:
+        """Send a head with all that there is of the body so far."""
         self.begun = True
         channel = self._channel
-        if channel.ending:
+        site, request_id = channel.site, request.request_id.encode()
+        if site.port.draining:
             channel.persistent = False
-        own = channel.site.own_lines(
-            request.request_id,
-            b"Request-Id: %b\r\n" % request.request_id.encode() if request.dialect == "anthropic" else b"",
+        own = (
+            site.own_lines(),
+            request_id,
+            b"\r\nRequest-Id: %b\r\n" % request_id if request.dialect == "anthropic" else b"\r\n",
             request.stamp,
             framing,
             b"" if channel.persistent else _CLOSE,
         )
-        return answers.head(status, headers, own, lines)
+        channel.send(answers.message(status, headers, own, body, lines))
 
     def _forget(self) -> None:
         self.closed = True

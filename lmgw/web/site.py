@@ -75,13 +75,13 @@ class Site(server.Site):
         """Whether another connection could be accepted, or read from, if this one were closed."""
         return len(self.connections) >= self.gateway.max_client_connections and channel not in self._waiting
 
-    def own_lines(self, request_id: str, *more: bytes) -> bytes:
-        """Return the header lines of every answer, and then ``more``, each with its line end."""
+    def own_lines(self) -> bytes:
+        """Return the header lines of every answer, up to the request id that ends them."""
         now = self.reactor.seconds()
         if not 0 <= now - self._second < 1:
             self._second = int(now)
             self._own = b"Server: lmgw\r\nDate: %b\r\nX-Request-ID: " % datetimeToString(now)
-        return b"".join((self._own, request_id.encode(), b"\r\n", *more))
+        return self._own
 
     def opened(self, channel: Channel) -> None:
         """Count a new connection; at the limit its port accepts no more, above it the connection waits unread."""
