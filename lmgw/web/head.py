@@ -107,14 +107,14 @@ class _Fields(dict[bytes, tuple[bytes, bytes]]):
         name = name.translate(_NAME)
         if not (name and colon) or 0 in name or 0 in value.translate(_VALUE):
             raise BadRequest("malformed header: a header is 'Name: value' on one line, without control characters")
-        name, value = field = name, value.strip()
+        value = value.strip()
         if name == b"host" and value and not is_host(value):
             raise BadRequest("the Host header is malformed: it should be a name or an address, and a port")
         if name in _STEADY and len(line) <= _SHORT:
             if len(self) == _KNOWN_FIELDS:
                 self.clear()
-            self[line] = field
-        return field
+            self[line] = name, value
+        return name, value
 
 
 _known_fields = _Fields()
