@@ -50,7 +50,7 @@ def test_a_second_signal_cuts_at_once(gateway, number):
     began = time.monotonic()
     gateway.signal(number)
     assert gateway.ended() == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10, "the grace is 30 seconds"
     assert any("cutting off 1 in flight" in line for line in gateway.log.rest())
     with pytest.raises(CUT):
         stream.read()
