@@ -15,6 +15,7 @@ from lmgw.core.fit import PromptSize
 from lmgw.core.identity import Identity
 from lmgw.core.names import forbidden, unknown_model
 from lmgw.core.prompts import NO_BACKEND
+from lmgw.core.record import Reason
 from lmgw.core.routes import NAMED, Choice, ProfileRoutes, Routes, choice
 from lmgw.core.steps import Reply
 from lmgw.core.trace import Trace
@@ -47,12 +48,19 @@ class Direction(msgspec.Struct):
     _identity: Identity
     _ask: Ask
     _health: Health
-    _size: PromptSize
     _trace: Trace
     here: ProfileRoutes
     judged: bool = False
     think: bool | None = None
     _label: Label | None = None
+    _size: PromptSize | None = None
+
+    @property
+    def size(self) -> PromptSize:
+        """The size of the prompt, which most requests need not know."""
+        if self._size is None:
+            self._size = PromptSize(self._ask, self._routes.largest_window)
+        return self._size
 
     def start(self) -> Where:
         """Find the profile and what its mode makes of the model hint.
@@ -129,11 +137,12 @@ class Direction(msgspec.Struct):
     def _embed(self, named: Tier | None) -> Choice:
         if named is None:
             raise unknown_model(self._ask.model, self._routes.config, self._identity)
-        return Choice(named, NAMED, (), explicit=True, sized=False)  # another model's vectors would be worthless
+        # Another model's vectors would be worthless: it has no failover list.
+        return Choice(named, Reason(named.name, True, NAMED), (), explicit=True, sized=False)
 
     def _count(self, named: Tier | None) -> Choice:
         found = self._dispatch(named)
-        return self._begin(found.tier, found.why, sized=False, explicit=True)
+        return self._begin(found.tier, found.reason.why, sized=False, explicit=True)
 
     def _reply(self, named: Tier | None) -> Reply:
         return Reply(self.here.profile.reply_message or NO_BACKEND)
@@ -152,9 +161,7 @@ class Direction(msgspec.Struct):
             ladder = self._from(named)
             return self._begin(named, NAMED, ladder, climbs=True, grows=bool(ladder), explicit=True)
         profile = self.here.profile
-        text = (
-            None if profile.classifier_context == 0 else question(self._size.prompt.turns, profile.classifier_context)
-        )
+        text = None if profile.classifier_context == 0 else question(self.size.prompt.turns, profile.classifier_context)
         if text is not None:
             return Question(text, profile, self.here.classifiers)
         self._label = self._trace.label = self.think = None
@@ -175,7 +182,7 @@ class Direction(msgspec.Struct):
     def _land(self, tier: Tier, why: str) -> Choice:
         """Begin with the tier that the label, a rule or the lack of both means; one off the ladder is kept."""
         ladder = self._usable()
-        if self._size.prompt.tool_result and len(ladder) > 1 and tier.name == ladder[0].name:
+        if self.size.prompt.tool_result and len(ladder) > 1 and tier.name == ladder[0].name:
             tier, why = ladder[1], f"{why}; with a tool's result never the first of the ladder"
         on_ladder = tier.name in self.here.rungs
         return self._begin(tier, why, ladder, climbs=True, grows=on_ladder, kept=not on_ladder)
