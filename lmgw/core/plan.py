@@ -86,7 +86,9 @@ class RouteSession:
         self, routes: Routes, identity: Identity, ask: Ask, health: Health, random: Callable[[], float]
     ) -> None:
         """``random`` returns a number from 0 to 1: for jitter, and to choose among thinking messages."""
-        priority = effective_priority(identity, ask.priority, auth_required=routes.config.auth_required)
+        priority = identity.priority
+        if ask.priority is not None:
+            priority = effective_priority(identity, ask.priority, auth_required=routes.config.auth_required)
         self.trace = Trace(routes, ask.model, priority)
         self._routes = routes
         self._identity = identity
