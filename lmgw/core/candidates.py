@@ -80,7 +80,7 @@ class Course:
         if not (choice.kept or self._fits(choice.tier)):
             return self._larger(now)
         if self._usable(choice.tier, now):
-            return self._take(choice.tier, choice.reason.why)
+            return self._take(choice.tier, choice.why)
         return self.after_failure(now)
 
     def after_failure(self, now: float) -> Tier | None:
@@ -203,7 +203,7 @@ class Course:
 
     def _take(self, tier: Tier, why: str) -> Tier:
         self._tried.add(tier.name)
-        self._trace.reasons.append(Reason(tier.name, True, why))
+        self._trace.reasons += (Reason(tier.name, True, why),)
         self.current = tier
         return tier
 

@@ -77,7 +77,7 @@ class Direction(msgspec.Struct):
             self.here = self._routes.profiles[found.name]
             found = None
             hint = None
-        self._trace.profiles.append(self.here.name)
+        self._trace.profiles = self.here.names
         if ask.operation == "chat":
             self._trace.mode = mode = self.here.profile.mode  # of a request that is refused now, too
             begin = MODES[mode]
@@ -139,11 +139,11 @@ class Direction(msgspec.Struct):
         if named is None:
             raise unknown_model(self._ask.model, self._routes.config, self._identity)
         # Another model's vectors would be worthless: it has no failover list.
-        return Choice(named, Reason(named.name, True, NAMED), (), explicit=True, sized=False)
+        return Choice(named, NAMED, (Reason(named.name, True, NAMED),), (), explicit=True, sized=False)
 
     def _count(self, named: Tier | None) -> Choice:
         found = self._dispatch(named)
-        return self._begin(found.tier, found.reason.why, sized=False, explicit=True)
+        return self._begin(found.tier, found.why, sized=False, explicit=True)
 
     def _reply(self, named: Tier | None) -> Reply:
         return Reply(self.here.profile.reply_message or NO_BACKEND)
@@ -174,7 +174,7 @@ class Direction(msgspec.Struct):
     def _lead_on(self, name: str) -> Where:
         """A rule leads to another profile, whose own mode, prompts and rules count from here on."""
         self.here = self._routes.profiles[name]
-        self._trace.profiles.append(name)
+        self._trace.profiles += (name,)
         if self._label is not None:
             self._trace.label = self._label.class_of(self.here.profile.class_prompts)
         self._trace.mode = mode = self.here.profile.mode

@@ -153,7 +153,7 @@ class RouteSession:
             self._choice = where
             fits = where.kept and not self._direction.judged
             if fits and now < self._deadline and self._health.available(where.tier, now):
-                self.trace.reasons.append(where.reason)
+                self.trace.reasons += where.reasons
                 return self._line_up(where.tier, now)
             return self._pick(self._lay().first, now)
         if isinstance(where, Question):

@@ -22,7 +22,7 @@ PUBLIC = Identity(None, "default", frozenset(), None, "public", False)
 def test_the_clients_profile_is_used_where_the_request_names_none() -> None:
     book = p.Playbook(CONFIG, identity=ANNA)
     assert book.said == ["try cloud:big"]
-    assert book.trace.profiles == ["team"]
+    assert book.trace.profiles == ("team",)
 
 
 @pytest.mark.parametrize("hint", ["auto", "auto:latest"])
