@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-import msgspec
-
 from lmgw.config.snapshot import Tier
 from lmgw.core.fit import PromptSize
 from lmgw.core.identity import Identity
@@ -32,23 +30,44 @@ class Health(Protocol):
         """Whether the backend's key is not set, so that it must not be called."""
 
 
-class Course(msgspec.Struct):
+class Course:
     """The tiers that one request may try, from a first choice on; every tier is chosen at most once.
 
     :ivar current: the tier chosen last.
     """
 
-    _routes: Routes
-    _identity: Identity
-    _health: Health
-    _trace: Trace
-    _size: PromptSize
-    _choice: Choice
-    current: Tier
-    #: The index of the next rung up, and the failover list that counts.
-    _next: int
-    _failover: tuple[Tier, ...]
-    _tried: set[str] = set()
+    __slots__ = (
+        "_choice",
+        "_failover",
+        "_health",
+        "_identity",
+        "_next",
+        "_routes",
+        "_size",
+        "_trace",
+        "_tried",
+        "current",
+    )
+
+    def __init__(
+        self, routes: Routes, identity: Identity, health: Health, trace: Trace, size: PromptSize, choice: Choice
+    ) -> None:
+        self._routes = routes
+        self._identity = identity
+        self._health = health
+        self._trace = trace
+        self._size = size
+        self._choice = choice
+        self.current = choice.tier
+        # The index of the next rung up, and the failover list that counts:
+        self._next = choice.rung
+        self._failover = choice.failover
+        self._tried: set[str] = set()
+
+    def begun(self) -> Course:
+        """The same where the first choice has been tried already."""
+        self._tried.add(self.current.name)
+        return self
 
     # Each of these raises Unmeasured where the prompt must be counted first, and can then be called again.
 
@@ -184,7 +203,7 @@ class Course(msgspec.Struct):
 
     def _take(self, tier: Tier, why: str) -> Tier:
         self._tried.add(tier.name)
-        self._trace.reasons.append(Reason(tier.name, True, why))
+        self._trace.reasons += (Reason(tier.name, True, why),)
         self.current = tier
         return tier
 

@@ -23,13 +23,17 @@ class Circuit:
 
     Closed it lets everything through. Open it lets nothing through until ``open_until``; then one request probes, and
     its outcome closes or reopens it.
+
+    :ivar steady: it is closed and every outcome in the window is a success, so that one more says nothing new.
     """
 
-    __slots__ = ("_outcomes", "health", "open_until", "probing", "reason")
+    __slots__ = ("_outcomes", "_streak", "health", "open_until", "probing", "reason", "steady")
 
     def __init__(self, health: Health) -> None:
         self.health = health
         self._outcomes: deque[bool] = deque(maxlen=max(health.window, 1))
+        self._streak = 0
+        self.steady = False
         self.open_until: float | None = None
         self.probing = False
         self.reason = ""
@@ -49,6 +53,8 @@ class Circuit:
         if health != self.health:
             self.health = health
             self._outcomes = deque(self._outcomes, maxlen=max(health.window, 1))
+            self._streak = 0
+            self.steady = False
             if health.window == 0:
                 self._close()
 
@@ -72,10 +78,14 @@ class Circuit:
         if self.open_until is not None:
             self._close()
         self._outcomes.append(True)
+        self._streak += 1
+        self.steady = self._streak >= self.health.window
 
     def failed(self, now: float, *, reason: str = "", at_least_s: float = 0.0) -> bool:
         """The backend failed; returns whether this opened the circuit. ``at_least_s`` is its ``Retry-After``."""
         self._outcomes.append(False)
+        self._streak = 0
+        self.steady = False
         was_open = self.is_open
         enough = len(self._outcomes) >= MIN_OUTCOMES and self.error_share >= self.health.threshold
         if self.health.window and (was_open or enough):
@@ -90,9 +100,11 @@ class Circuit:
         self.open_until = max(until, self.open_until or 0.0)
         self.probing = False
         self.reason = reason
+        self.steady = False
 
     def _close(self) -> None:
         self._outcomes.clear()
+        self._streak = 0
         self.open_until = None
         self.probing = False
         self.reason = ""

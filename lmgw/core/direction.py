@@ -15,6 +15,7 @@ from lmgw.core.fit import PromptSize
 from lmgw.core.identity import Identity
 from lmgw.core.names import forbidden, unknown_model
 from lmgw.core.prompts import NO_BACKEND
+from lmgw.core.record import Reason
 from lmgw.core.routes import NAMED, Choice, ProfileRoutes, Routes, choice
 from lmgw.core.steps import Reply
 from lmgw.core.trace import Trace
@@ -47,12 +48,19 @@ class Direction(msgspec.Struct):
     _identity: Identity
     _ask: Ask
     _health: Health
-    _size: PromptSize
     _trace: Trace
     here: ProfileRoutes
     judged: bool = False
     think: bool | None = None
     _label: Label | None = None
+    _size: PromptSize | None = None
+
+    @property
+    def size(self) -> PromptSize:
+        """The size of the prompt, which most requests need not know."""
+        if self._size is None:
+            self._size = PromptSize(self._ask, self._routes.largest_window)
+        return self._size
 
     def start(self) -> Where:
         """Find the profile and what its mode makes of the model hint.
@@ -69,14 +77,15 @@ class Direction(msgspec.Struct):
             self.here = self._routes.profiles[found.name]
             found = None
             hint = None
-        self._trace.profiles.append(self.here.name)
+        self._trace.profiles = self.here.names
         if ask.operation == "chat":
             self._trace.mode = mode = self.here.profile.mode  # of a request that is refused now, too
             begin = MODES[mode]
         else:
             begin = MODELESS[ask.operation]
         if found is not None:
-            if not self._identity.may_ask_for(found.name):
+            may_ask_for = self._identity.named_tiers
+            if may_ask_for is not None and found.name not in may_ask_for:
                 raise forbidden("tier", found.name, self._routes.config, self._identity)
             if found.name in self.here.flagged and not ask.expert:
                 raise self._flag_missing(found)
@@ -129,7 +138,8 @@ class Direction(msgspec.Struct):
     def _embed(self, named: Tier | None) -> Choice:
         if named is None:
             raise unknown_model(self._ask.model, self._routes.config, self._identity)
-        return Choice(named, NAMED, (), explicit=True, sized=False)  # another model's vectors would be worthless
+        # Another model's vectors would be worthless: it has no failover list.
+        return Choice(named, NAMED, (Reason(named.name, True, NAMED),), (), explicit=True, sized=False)
 
     def _count(self, named: Tier | None) -> Choice:
         found = self._dispatch(named)
@@ -152,9 +162,7 @@ class Direction(msgspec.Struct):
             ladder = self._from(named)
             return self._begin(named, NAMED, ladder, climbs=True, grows=bool(ladder), explicit=True)
         profile = self.here.profile
-        text = (
-            None if profile.classifier_context == 0 else question(self._size.prompt.turns, profile.classifier_context)
-        )
+        text = None if profile.classifier_context == 0 else question(self.size.prompt.turns, profile.classifier_context)
         if text is not None:
             return Question(text, profile, self.here.classifiers)
         self._label = self._trace.label = self.think = None
@@ -166,7 +174,7 @@ class Direction(msgspec.Struct):
     def _lead_on(self, name: str) -> Where:
         """A rule leads to another profile, whose own mode, prompts and rules count from here on."""
         self.here = self._routes.profiles[name]
-        self._trace.profiles.append(name)
+        self._trace.profiles += (name,)
         if self._label is not None:
             self._trace.label = self._label.class_of(self.here.profile.class_prompts)
         self._trace.mode = mode = self.here.profile.mode
@@ -175,7 +183,7 @@ class Direction(msgspec.Struct):
     def _land(self, tier: Tier, why: str) -> Choice:
         """Begin with the tier that the label, a rule or the lack of both means; one off the ladder is kept."""
         ladder = self._usable()
-        if self._size.prompt.tool_result and len(ladder) > 1 and tier.name == ladder[0].name:
+        if self.size.prompt.tool_result and len(ladder) > 1 and tier.name == ladder[0].name:
             tier, why = ladder[1], f"{why}; with a tool's result never the first of the ladder"
         on_ladder = tier.name in self.here.rungs
         return self._begin(tier, why, ladder, climbs=True, grows=on_ladder, kept=not on_ladder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lmgw.config.snapshot import Client
 
@@ -17,7 +17,8 @@ class Identity:
     :ivar tiers: tiers that it may name and be routed to; ``None`` is all.
     :ivar name: shown in traffic and metrics.
     :ivar authenticated: whether a key of ``[[clients]]`` was shown.
-    :ivar named_tiers: tiers that it may name, where it may be routed to others too; ``None``: the same as ``tiers``.
+    :ivar named_tiers: tiers that it may name, itself or by an alias, never others than ``tiers``; ``None`` is all.
+    :ivar priority: the priority in the queues where the request asks for none.
     """
 
     client: Client | None
@@ -27,6 +28,14 @@ class Identity:
     name: str
     authenticated: bool
     named_tiers: frozenset[str] | None = None
+    priority: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        client, tiers, named = self.client, self.tiers, self.named_tiers
+        if tiers is not None:
+            object.__setattr__(self, "named_tiers", tiers if named is None else tiers & named)
+        priority = 0 if client is None else min(client.default_priority, client.priority_ceiling)
+        object.__setattr__(self, "priority", priority)
 
     def may_use(self, tier: str) -> bool:
         """Whether this tier may serve the caller."""
@@ -34,17 +43,14 @@ class Identity:
 
     def may_ask_for(self, tier: str) -> bool:
         """Whether the caller may name this tier, itself or by an alias."""
-        return (self.tiers is None or tier in self.tiers) and (self.named_tiers is None or tier in self.named_tiers)
+        return self.named_tiers is None or tier in self.named_tiers
 
 
-def effective_priority(identity: Identity, asked: int | None, *, auth_required: bool) -> int:
-    """Return the priority in the queues: what was asked for or the client's default, never above its ceiling.
+def effective_priority(identity: Identity, asked: int, *, auth_required: bool) -> int:
+    """Return the priority in the queues that a request gets which asks for one: never above its client's ceiling.
 
     Strangers get at most 0 where ``[[clients]]`` are configured, and what they ask for where nobody has a key.
     """
-    client = identity.client
-    if client is not None:
-        return min(client.default_priority if asked is None else asked, client.priority_ceiling)
-    if asked is None:
-        return 0
+    if identity.client is not None:
+        return min(asked, identity.client.priority_ceiling)
     return min(asked, 0) if auth_required else asked

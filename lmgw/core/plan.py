@@ -18,7 +18,7 @@ from lmgw.core.ask import Ask
 from lmgw.core.candidates import Course, Health
 from lmgw.core.direction import Direction, Question, Where
 from lmgw.core.ending import failed, friendly
-from lmgw.core.fit import PromptSize, Unmeasured
+from lmgw.core.fit import Unmeasured
 from lmgw.core.identity import Identity, effective_priority
 from lmgw.core.inquiry import Inquiry
 from lmgw.core.prompts import system_text
@@ -67,12 +67,14 @@ class RouteSession:
     """
 
     # Not set before they are needed:
+    _choice: Choice
     _choose: Callable[[float], Tier | None]
-    _course: Course
+    _tier: Tier
     _step: Step
     _started: float
     # What most requests never change:
     _inquiry: Inquiry | None = None
+    _laid: Course | None = None
     _retries = 0
     _fault: Fault | None = None
     _error: GatewayError | None = None
@@ -84,7 +86,9 @@ class RouteSession:
         self, routes: Routes, identity: Identity, ask: Ask, health: Health, random: Callable[[], float]
     ) -> None:
         """``random`` returns a number from 0 to 1: for jitter, and to choose among thinking messages."""
-        priority = effective_priority(identity, ask.priority, auth_required=routes.config.auth_required)
+        priority = identity.priority
+        if ask.priority is not None:
+            priority = effective_priority(identity, ask.priority, auth_required=routes.config.auth_required)
         self.trace = Trace(routes, ask.model, priority)
         self._routes = routes
         self._identity = identity
@@ -92,9 +96,7 @@ class RouteSession:
         self._deadline = math.inf if ask.deadline is None else ask.deadline
         self._health = health
         self._random = random
-        self._size = PromptSize(ask, routes.largest_window)
-        here = routes.profiles[identity.profile]
-        self._direction = Direction(routes, identity, ask, health, self._size, self.trace, here)
+        self._direction = Direction(routes, identity, ask, health, self.trace, routes.profiles[identity.profile])
 
     @property
     def profile(self) -> Profile:
@@ -148,22 +150,26 @@ class RouteSession:
     def _go(self, where: Where, now: float) -> Step:
         if isinstance(where, Choice):
             self._inquiry = None
-            self._course = course = Course(
-                self._routes,
-                self._identity,
-                self._health,
-                self.trace,
-                self._size,
-                where,
-                where.tier,
-                where.rung,
-                where.failover,
-            )
-            return self._pick(course.first, now)
+            self._choice = where
+            fits = where.kept and not self._direction.judged
+            if fits and now < self._deadline and self._health.available(where.tier, now):
+                self.trace.reasons += where.reasons
+                return self._line_up(where.tier, now)
+            return self._pick(self._lay().first, now)
         if isinstance(where, Question):
             self._inquiry = Inquiry(where, self._routes, self._health, self.trace, self._deadline)
             return self._inquire(now)
         return where
+
+    @property
+    def _course(self) -> Course:
+        """Where else the request may go: laid out when the first choice did not do."""
+        return self._laid or self._lay().begun()
+
+    def _lay(self) -> Course:
+        size = self._direction.size
+        self._laid = Course(self._routes, self._identity, self._health, self.trace, size, self._choice)
+        return self._laid
 
     def _pick(self, choose: Callable[[float], Tier | None], now: float) -> Step:
         """Go on with the tier that ``choose`` returns, counting the prompt first where that must be known."""
@@ -177,14 +183,14 @@ class RouteSession:
         except Unmeasured:
             chosen = tier
             self._choose = choose if chosen is None else lambda now: chosen
-            return self._size.measure()
+            return self._direction.size.measure()
         if tier is None:
             return self._give_up(now)
         self._retries = 0
         return self._line_up(tier, now)
 
     def _measured(self, outcome: Measured, now: float) -> Step:
-        self._size.count(outcome.tokens)
+        self._direction.size.count(outcome.tokens)
         return self._pick(self._choose, now)
 
     def _give_up(self, now: float) -> Step:
@@ -219,7 +225,7 @@ class RouteSession:
 
     def _line_up(self, tier: Tier, now: float) -> Step:
         """Get in line for a tier that was chosen, or send at once where it has no line."""
-        self.trace.tier = tier
+        self._tier = self.trace.tier = tier
         if not tier.max_concurrent or self._ask.operation == "count_tokens":
             return self._send(tier, now)
         if tier.overflow_depth is None or tier.name in self._waited or self._ask.operation == "embeddings":
@@ -229,10 +235,10 @@ class RouteSession:
     def _admitted(self, outcome: Admitted, now: float) -> Step:
         if now >= self._deadline:
             return self._fail()
-        return self._send(self._course.current, now) if self._inquiry is None else self._inquiry.ask(now)
+        return self._send(self._tier, now) if self._inquiry is None else self._inquiry.ask(now)
 
     def _overflowed(self, outcome: Overflowed, now: float) -> Step:
-        self._waited |= {self._course.current.name}
+        self._waited |= {self._tier.name}
         return self._pick(self._course.overflow, now)
 
     def _not_admitted(self, outcome: Failed, now: float) -> Step:
@@ -255,7 +261,7 @@ class RouteSession:
         return Attempt(tier, hold, direction.think, system, message, fresh)
 
     def _slept(self, outcome: Slept, now: float) -> Step:
-        return self._fail() if now >= self._deadline else self._line_up(self._course.current, now)
+        return self._fail() if now >= self._deadline else self._line_up(self._tier, now)
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
@@ -280,8 +286,8 @@ class RouteSession:
         if not self._course.can_climb(now):
             self.trace.escalated = "exhausted"
             return self._commit(now)
-        self.trace.tried(self._course.current, 200, "not sufficient", now - self._started)
-        self._answered = self._course.current
+        self.trace.tried(self._tier, 200, "not sufficient", now - self._started)
+        self._answered = self._tier
         return REJECT
 
     def _dropped(self, outcome: Dropped, now: float) -> Step:
@@ -289,7 +295,7 @@ class RouteSession:
         return self._pick(self._course.after_refusal, now)
 
     def _commit(self, now: float) -> Step:
-        self.trace.tried(self._course.current, 200, None, now - self._started)
+        self.trace.tried(self._tier, 200, None, now - self._started)
         return COMMIT
 
     def _more(self, outcome: Event, now: float) -> None:
@@ -310,9 +316,9 @@ class RouteSession:
         """An attempt failed before anything of it was sent: again, elsewhere, or not at all."""
         fault = outcome.fault
         if fault.reused and not self._fresh and now < self._deadline:  # a kept connection was closed: no try at all
-            return self._send(self._course.current, now, fresh=True)
+            return self._send(self._tier, now, fresh=True)
         judged = verdict(fault)
-        self.trace.tried(self._course.current, fault.status, _words(fault), now - self._started)
+        self.trace.tried(self._tier, fault.status, _words(fault), now - self._started)
         self._error, self._fault = judged.error, fault
         if fault.kind is FaultKind.DEADLINE:
             return self._fail()

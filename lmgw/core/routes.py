@@ -11,6 +11,7 @@ import msgspec
 from lmgw.config.snapshot import Config, Profile, Tier
 from lmgw.core.names import Names
 from lmgw.core.prompts import system_text
+from lmgw.core.record import Reason
 from lmgw.core.sufficiency import Jury
 
 #: Why a request begins with a tier.
@@ -20,8 +21,9 @@ _INDEX = attrgetter("index")
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The tier that a request begins with, and where it may go from there.
+    """The tier that a request begins with, one that its caller may use, and where it may go from there.
 
+    :ivar reasons: its ``why`` as the trace has it.
     :ivar failover: the tiers that its ``failover`` list names.
     :ivar ladder: the rungs there are; ``rung`` is the index of the first above the tier.
     :ivar climbs: after a failure the ladder goes on (automatic modes).
@@ -33,6 +35,7 @@ class Choice(msgspec.Struct, frozen=True):
 
     tier: Tier
     why: str
+    reasons: tuple[Reason, ...]
     failover: tuple[Tier, ...]
     ladder: tuple[Tier, ...] = ()
     rung: int = 0
@@ -64,6 +67,7 @@ class ProfileRoutes:
         "jury",
         "ladder",
         "name",
+        "names",
         "profile",
         "rungs",
         "system",
@@ -72,6 +76,7 @@ class ProfileRoutes:
     def __init__(self, profile: Profile, tiers: Mapping[str, Tier], failover: Mapping[str, tuple[Tier, ...]]) -> None:
         self.profile = profile
         self.name = profile.name
+        self.names = (profile.name,)
         self.ladder = tuple(tiers[name] for name in profile.ladder)
         self.rungs = frozenset(profile.ladder)
         self.flagged = frozenset(tiers) - self.rungs if profile.expert_requires_flag else frozenset()
@@ -147,7 +152,8 @@ def choice(
 ) -> Choice:
     """Return the choice of a tier with its own failover list; ``how`` are flags of :class:`Choice`."""
     kept = kept or tier.max_context_tokens is None
-    return Choice(tier, why, failover[tier.name], ladder, above(ladder, tier), kept=kept, **how)
+    reasons = (Reason(tier.name, True, why),)
+    return Choice(tier, why, reasons, failover[tier.name], ladder, above(ladder, tier), kept=kept, **how)
 
 
 def above(ladder: tuple[Tier, ...], tier: Tier) -> int:

@@ -25,31 +25,32 @@ class Trace(msgspec.Struct):
     _routes: Routes
     requested: str | None
     priority: int
-    profiles: list[str] = []
+    profiles: tuple[str, ...] = ()
     mode: Mode = Mode.DISPATCH
     label: str | None = None
     tier: Tier | None = None
-    attempts: list[TriedTier] = []
+    attempts: tuple[TriedTier, ...] = ()
     escalated: bool | Literal["exhausted"] = False
     overflowed: bool = False
     fallback: str | None = None
-    reasons: list[Reason] = []
+    reasons: tuple[Reason, ...] = ()
 
     def skipped(self, tier: Tier, why: str) -> None:
         """This tier would have been next, but for ``why``; said once."""
         reason = Reason(tier.name, False, why)
         if reason not in self.reasons:
-            self.reasons.append(reason)
+            self.reasons += (reason,)
 
     def tried(self, tier: Tier, status: int, error: str | None, latency_s: float) -> None:
         """An attempt was decided."""
         words = None if error is None else error[:WORDS_KEPT]
-        self.attempts.append(TriedTier(tier.name, tier.backend, status, words, milliseconds(latency_s)))
+        self.attempts += (TriedTier(tier.name, tier.backend, status, words, milliseconds(latency_s)),)
 
     def broke(self, error: str) -> None:
         """The answer that was being relayed broke off."""
         last = self.attempts[-1]
-        self.attempts[-1] = TriedTier(last.tier, last.backend, last.status, error[:WORDS_KEPT], last.latency_ms)
+        broken = TriedTier(last.tier, last.backend, last.status, error[:WORDS_KEPT], last.latency_ms)
+        self.attempts = (*self.attempts[:-1], broken)
 
     def lines(self) -> bytes:
         """Return the lines of the ``X-LMG-*`` headers of routing, to be sent at the commit or with the error."""

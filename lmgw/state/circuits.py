@@ -4,32 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from lmgw.config.snapshot import Config, Tier
 from lmgw.core.circuit import Circuit, Health
 from lmgw.core.record import WORDS_KEPT
 from lmgw.core.retry import Verdict
 
 
-class Passage(msgspec.Struct):
-    """One attempt on its way through the two circuits in front of its tier; those in ``_probing`` wait for its end."""
+class Passage:
+    """The way to a tier through the two circuits in front of it; attempts that probe none of them share one.
 
-    _backend: Circuit
-    _tier: Circuit
-    _probing: tuple[Circuit, ...] = ()
+    Of an attempt that probes, the circuits in ``_probing`` wait for its end.
+    """
+
+    __slots__ = ("_probing", "backend", "tier")
+
+    def __init__(self, backend: Circuit, tier: Circuit, probing: tuple[Circuit, ...] = ()) -> None:
+        self.backend = backend
+        self.tier = tier
+        self._probing = probing
 
     def succeeded(self) -> None:
         """The provider answered as it should."""
         self._probing = ()
-        self._backend.succeeded()
-        self._tier.succeeded()
+        if not self.backend.steady:
+            self.backend.succeeded()
+        if not self.tier.steady:
+            self.tier.succeeded()
 
     def failed(self, now: float, verdict: Verdict, retry_after_s: float) -> None:
         """The attempt failed; the verdict says whose circuit counts it, if any."""
         if verdict.circuit is None:
             return
-        circuit = self._backend if verdict.circuit == "backend" else self._tier
+        circuit = self.backend if verdict.circuit == "backend" else self.tier
         self._probing = tuple(other for other in self._probing if other is not circuit)
         if verdict.trips:
             circuit.trip(now, reason=verdict.error.message[:WORDS_KEPT], at_least_s=retry_after_s)
@@ -53,7 +59,7 @@ class Circuits:
         self._health = Health()
         self._backends: dict[str, Circuit] = {}
         self._tiers: dict[str, Circuit] = {}
-        self._pairs: dict[tuple[str, str], tuple[Circuit, Circuit]] = {}
+        self._passages: dict[tuple[str, str], Passage] = {}
         self._keyless: frozenset[str] = frozenset()
 
     def adopt(self, config: Config) -> None:
@@ -62,8 +68,8 @@ class Circuits:
         self._health = Health(gateway.health_window, gateway.health_error_threshold, gateway.health_cooldown_ms / 1000)
         self._backends = self._kept(self._backends, config.backends)
         self._tiers = self._kept(self._tiers, config.tiers)
-        self._pairs = {
-            (name, tier.backend): (self._backends[tier.backend], self._tiers[name])
+        self._passages = {
+            (name, tier.backend): Passage(self._backends[tier.backend], self._tiers[name])
             for name, tier in config.tiers.items()
         }
         self._keyless = frozenset(name for name, backend in config.backends.items() if not backend.usable)
@@ -82,15 +88,17 @@ class Circuits:
         """The circuit of this tier, as for :meth:`backend`."""
         return self._tiers.get(name) or Circuit(self._health)
 
-    def _before(self, tier: Tier) -> tuple[Circuit, Circuit]:
-        """The circuits in front of a tier, its backend's and its own; a reload may have moved it to another backend."""
-        return self._pairs.get((tier.name, tier.backend)) or (self.backend(tier.backend), self.tier(tier.name))
+    def _to(self, tier: Tier) -> Passage:
+        """The way to a tier; a reload may have moved it to another backend, or removed it, since it was chosen."""
+        passage = self._passages.get((tier.name, tier.backend))
+        return passage or Passage(self.backend(tier.backend), self.tier(tier.name))
 
     def enter(self, tier: Tier, now: float) -> Passage:
         """Begin an attempt at this tier."""
-        backend, own = self._before(tier)
+        passage = self._to(tier)
+        backend, own = passage.backend, passage.tier
         if backend.open_until is None and own.open_until is None:
-            return Passage(backend, own)
+            return passage
         return Passage(backend, own, tuple(circuit for circuit in (backend, own) if circuit.started(now)))
 
     def backends(self) -> Iterator[tuple[str, Circuit]]:
@@ -107,14 +115,16 @@ class Circuits:
         """Whether the backend's key is there and both circuits in front of this tier let a request through."""
         if tier.backend in self._keyless:
             return False
-        backend, own = self._before(tier)
+        passage = self._to(tier)
+        backend, own = passage.backend, passage.tier
         if backend.open_until is None and own.open_until is None:  # as nearly always: two calls saved
             return True
         return backend.available(now) and own.available(now)
 
     def open_until(self, tier: Tier) -> float | None:
         """When the later of the two circuits lets a probe through; ``None`` where both are closed."""
-        times = [circuit.open_until for circuit in self._before(tier) if circuit.open_until is not None]
+        passage = self._to(tier)
+        times = [until for until in (passage.backend.open_until, passage.tier.open_until) if until is not None]
         return max(times, default=None)
 
     def key_missing(self, backend: str) -> bool:

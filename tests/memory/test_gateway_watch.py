@@ -138,7 +138,7 @@ def test_a_trouble_lasts_until_a_success(bench):
 
 def kept_away(*tiers: str, why: str = CIRCUIT_OPEN) -> Trace:
     trace = Trace(Runtime.prepare(CONFIG).routes, None, 0)
-    trace.reasons.extend(Reason(tier, False, why) for tier in tiers)
+    trace.reasons += tuple(Reason(tier, False, why) for tier in tiers)
     return trace
 
 

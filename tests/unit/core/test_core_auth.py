@@ -6,6 +6,7 @@ import pytest
 
 from lmgw.config.snapshot import Client, Config, Gateway, Profile
 from lmgw.core.auth import Doorman
+from lmgw.core.identity import Identity
 from lmgw.errors import Unauthorized
 
 
@@ -72,6 +73,23 @@ def test_strangers_may_name_the_tiers_of_the_public_profiles_ladder_and_be_led_t
     tiers = ("local:fast", "local:deep", "cloud:big")
     assert [identity.may_ask_for(tier) for tier in tiers] == [True, True, False]
     assert all(identity.may_use(tier) for tier in tiers)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "named", "may_ask_for"),
+    [
+        ("abc", "ab", "ab"),
+        ("ab", "bc", "b"),
+        ("ab", None, "ab"),
+        (None, "ab", "ab"),
+        (None, None, "abc"),
+        ("", "a", ""),
+    ],
+)
+def test_what_may_not_be_used_may_not_be_named_either(tiers, named, may_ask_for):
+    tiers, named = (None if names is None else frozenset(names) for names in (tiers, named))
+    identity = Identity(None, "default", None, tiers, "", False, named)
+    assert [tier for tier in "abc" if identity.may_ask_for(tier)] == list(may_ask_for)
 
 
 def test_a_client_may_name_its_own_profile_and_those_it_lists():

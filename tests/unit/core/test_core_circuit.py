@@ -91,3 +91,35 @@ def test_a_reload_keeps_what_is_known():
     assert not circuit.available(1.0)
     circuit.configure(Health(window=0))
     assert circuit.available(1.0)
+
+
+def test_it_is_steady_once_its_window_holds_only_successes():
+    circuit = Circuit(Health(window=3, threshold=0.6))
+    told = []
+    for _ in range(3):
+        circuit.succeeded()
+        told.append(circuit.steady)
+    assert told == [False, False, True]
+    circuit.failed(0.0)
+    told = []
+    for _ in range(3):
+        circuit.succeeded()
+        told.append(circuit.steady)
+    assert told == [False, False, True]
+
+
+def test_a_larger_window_or_a_refused_key_ends_the_steadiness():
+    circuit = Circuit(Health(window=3))
+    for _ in range(9):
+        circuit.succeeded()
+    circuit.configure(Health(window=10))
+    circuit.succeeded()
+    assert not circuit.steady
+    for _ in range(9):
+        circuit.succeeded()
+    assert circuit.steady
+    circuit.trip(0.0, reason="key refused")
+    assert not circuit.steady
+    circuit.succeeded()
+    assert not circuit.is_open
+    assert not circuit.steady

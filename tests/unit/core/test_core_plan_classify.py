@@ -178,7 +178,7 @@ def test_a_profile_already_visited_is_skipped() -> None:
     config = _classify(LADDER, code, rules=(p.rule("code", to_profile=True),))
     book = p.Playbook(config).feed(p.labelled("instant"), p.labelled("instant"))
     assert book.said[-1] == "try cloud:deep"
-    assert book.trace.profiles == ["default", "code"]
+    assert book.trace.profiles == ("default", "code")
 
 
 @pytest.mark.parametrize(

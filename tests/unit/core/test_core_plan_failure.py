@@ -97,7 +97,7 @@ def test_a_full_line_is_a_429_not_a_failed_attempt(kind: FaultKind) -> None:
     error = RateLimited("full", retry_after_s=1, scope="queue")
     book = p.Playbook(p.config(tiers), "local:fast").feed(p.fault(kind, error))
     assert book.said == ["wait local:fast", "fail 429"]
-    assert book.trace.attempts == []
+    assert book.trace.attempts == ()
 
 
 # --- retries -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import playbooks as p
 import pytest
 
 from lmgw.config.snapshot import Client
-from lmgw.core.identity import Identity, effective_priority
+from lmgw.core.identity import Identity
 
 CONFIG = p.config(
     ["local:fast", "cloud:big"],
@@ -22,7 +22,7 @@ PUBLIC = Identity(None, "default", frozenset(), None, "public", False)
 def test_the_clients_profile_is_used_where_the_request_names_none() -> None:
     book = p.Playbook(CONFIG, identity=ANNA)
     assert book.said == ["try cloud:big"]
-    assert book.trace.profiles == ["team"]
+    assert book.trace.profiles == ("team",)
 
 
 @pytest.mark.parametrize("hint", ["auto", "auto:latest"])
@@ -98,13 +98,13 @@ def test_priority_is_what_is_asked_or_the_default_but_never_above_the_ceiling(
 ) -> None:
     client = Client("c", "default", default_priority=default, priority_ceiling=ceiling)
     identity = Identity(client, "default", None, None, "c", True)
-    assert effective_priority(identity, asked, auth_required=True) == effective
+    assert p.Playbook(CONFIG, identity=identity, priority=asked).trace.priority == effective
 
 
 @pytest.mark.parametrize(("asked", "effective"), [(None, 0), (5, 0), (-5, -5)])
 def test_strangers_have_at_most_priority_0_where_clients_are_configured(asked: int | None, effective: int) -> None:
-    assert effective_priority(PUBLIC, asked, auth_required=True) == effective
+    assert p.Playbook(CONFIG, identity=PUBLIC, priority=asked).trace.priority == effective
 
 
 def test_without_clients_anybody_may_ask_for_any_priority() -> None:
-    assert effective_priority(p.ANYBODY, 7, auth_required=False) == 7
+    assert p.Playbook(p.config(["a:1"]), priority=7).trace.priority == 7

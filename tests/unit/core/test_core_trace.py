@@ -49,7 +49,7 @@ def test_names_that_no_header_can_carry_are_made_to_fit() -> None:
 
 def test_the_trace_holds_what_a_traffic_entry_needs() -> None:
     trace = p.Playbook(p.config(["a:1"]), "a:1", priority=3).feed(p.text("x")).trace
-    assert (trace.requested, trace.profiles, trace.mode, trace.label) == ("a:1", ["default"], "dispatch", None)
+    assert (trace.requested, trace.profiles, trace.mode, trace.label) == ("a:1", ("default",), "dispatch", None)
     assert (trace.tier and trace.tier.name, trace.priority) == ("a:1", 3)
     assert (trace.escalated, trace.overflowed, trace.fallback) == (False, False, None)
 
@@ -63,14 +63,14 @@ def test_every_tier_chosen_or_skipped_has_a_reason() -> None:
     config = p.config(tiers, p.profile(mode="escalate"))
     book = p.Playbook(config, identity=identity, health=health, prompt=prompt, images=True, size=9999)
     book.feed(p.status(500))
-    assert book.trace.reasons == [
+    assert book.trace.reasons == (
         Reason("off:mid", False, "its backend's key is not set"),
         Reason("cloud:mine", False, "the caller's key may not use it"),
         Reason("local:fast", True, "the ladder starts here"),
         Reason("cloud:tiny", False, "it takes 1,000 tokens, the prompt has at least 1,650 tokens"),
         Reason("cloud:down", False, "its circuit is open after repeated failures"),
         Reason("cloud:big", True, "local:fast failed, the next tier up"),
-    ]
+    )
 
 
 def test_a_reason_to_skip_is_said_once() -> None:
