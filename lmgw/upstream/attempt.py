@@ -116,6 +116,13 @@ class HttpExchange(Asking):
             self._size = sum(map(len, self._held))
             self._go()
             await whole
+        return self._taken(limit)
+
+    def at_hand(self, limit: int) -> bytes | Fault | None:
+        """The same where nothing more will come, as when it came along with the head; else ``None``."""
+        return self._taken(limit) if self._over else None
+
+    def _taken(self, limit: int) -> bytes | Fault:
         body = b"".join(self._held)
         self._held.clear()
         if self._fault is None and len(body) > limit:

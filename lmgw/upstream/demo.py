@@ -99,6 +99,10 @@ class DemoExchange(Asking):
 
     async def body(self, limit: int) -> bytes | Fault:
         """Return the whole body at once."""
+        return self.at_hand(limit)
+
+    def at_hand(self, limit: int) -> bytes | Fault:
+        """The same."""
         return self._script.fault or b"".join(self._rest)
 
     def pause(self) -> None:

@@ -89,6 +89,9 @@ class Exchange(Protocol):
     async def body(self, limit: int) -> bytes | Fault:
         """Read the whole body, at most ``limit`` bytes. Cancelling it aborts."""
 
+    def at_hand(self, limit: int) -> bytes | Fault | None:
+        """The same where nothing more will come, as when it came along with the head; else ``None``."""
+
     def pause(self) -> None:
         """Stop reading: the socket's window closes and the provider has to wait. Nothing is delivered until resumed."""
 
