@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from lmgw.errors import GatewayError
@@ -23,7 +23,7 @@ _UPSTREAM_ID = (b"x-request-id", b"request-id")
 _LONGEST = 64
 
 
-def outbound(request: Inbound, own: Iterable[Header], *, native: bool, anthropic: bool) -> list[Header]:
+def outbound(request: Inbound, own: Iterable[Header], native: bool, anthropic: bool) -> list[Header]:
     """Return what is sent to a provider besides its target's fixed headers.
 
     ``own`` are the dialect's headers; the caller's ``anthropic-version`` wins over them where both sides speak
@@ -44,13 +44,18 @@ def outbound(request: Inbound, own: Iterable[Header], *, native: bool, anthropic
     return sent
 
 
-def inbound(head: Head, *, native: bool) -> list[Header]:
-    """Return what of a provider's response headers the caller may see; rate limits only in the same dialect."""
+def inbound(head: Head, native: bool, lossy: Sequence[str] = ()) -> list[Header]:
+    """Return what of a provider's response headers the caller may see; rate limits only in the same dialect.
+
+    ``lossy`` names what of the request could not be carried over.
+    """
     passed = []
     for name, value in head.headers:
         shown = _shown(name, native) if len(name) <= _LONGEST else None
         if shown is not None:
             passed.append((shown, value))
+    if lossy:
+        passed.append((b"X-LMG-Lossy", ", ".join(lossy).encode()))
     return passed
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from lmgw.core.steps import Attempt, Commit, Dropped, Ended, Failed, Fault, FaultKind, Outcome, Reject, Step
 from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.gateway.failing import clean, refused
-from lmgw.gateway.headers import Header, inbound, outbound
+from lmgw.gateway.headers import inbound, outbound
 from lmgw.gateway.measuring import estimate
 from lmgw.gateway.relay import Relay
-from lmgw.gateway.running import Pending
 from lmgw.upstream.exchange import Exchange, Head
 from lmgw.wire.anthropic import ANTHROPIC
 from lmgw.wire.counting import Count
@@ -84,15 +83,13 @@ class Trial:
                 return task.feed(Failed(Fault(FaultKind.REFUSED, error)))
             sent = translation.request
             task.lossy = sent.lossy
-            extra = outbound(task.inbound, sent.headers, native=self._native, anthropic=lane.dialect == "anthropic")
+            extra = outbound(task.inbound, sent.headers, self._native, lane.dialect == "anthropic")
             self._exchange = exchange = self._engine.client.exchange(
-                lane.upstream, sent.path, extra, sent.body, timers=lane.timers, fresh=step.fresh
+                lane.upstream, sent.path, extra, sent.body, lane.timers, b"POST", step.fresh
             )
             self._outcome = "abandoned"
             self._sent_at = self._engine.now()
-            answer: Pending[Head | Fault] = Pending(exchange.cancel)
-            exchange.ask(answer.tell)
-            head = await answer
+            head = await exchange
             if isinstance(head, Fault):
                 return self._feed(Failed(head))
             if not 200 <= head.status < 300:
@@ -170,7 +167,7 @@ class Trial:
         stream = translation.stream(task.said)
 
         def begin() -> None:
-            task.begin(self._lines(), self._passed(head))
+            task.begin(self._lines(), inbound(head, self._native, task.lossy))
             task.last_words = stream.last_words
 
         self._relay = relay = Relay(exchange, stream, task.sink, feed=self._feed, begin=begin)
@@ -193,17 +190,9 @@ class Trial:
         self._exchange = None  # it has come to its end
         step = self._feed(Ended(progress))
         if isinstance(step, Commit):
-            task.answer(200, data, self._lines(), self._passed(head))
+            task.answer(200, data, self._lines(), inbound(head, self._native, task.lossy))
             return None  # and nothing is left to be decided
         return task.feed(Dropped()) if isinstance(step, Reject) else step
-
-    def _passed(self, head: Head) -> list[Header]:
-        """Return what of the answer's headers the client may see, and what got lost on the way there."""
-        passed = inbound(head, native=self._native)
-        lossy = self._task.lossy
-        if lossy:
-            passed.append((b"X-LMG-Lossy", ", ".join(lossy).encode()))
-        return passed
 
     def _lines(self) -> bytes:
         """What the client sees of the route; also the moment when its first content is there."""
