@@ -11,8 +11,6 @@ from lmgw.upstream.exchange import Head
 
 Header = tuple[bytes, bytes]
 
-#: What of the caller's headers a provider may see (W3C Trace Context).
-_TRACE = ((b"traceparent", b"Traceparent"), (b"tracestate", b"Tracestate"))
 #: Anthropic to Anthropic only; elsewhere the dialect says its own version.
 _ANTHROPIC = (b"anthropic-version", b"anthropic-beta")
 
@@ -30,17 +28,16 @@ def outbound(request: Inbound, own: Iterable[Header], native: bool, anthropic: b
     Anthropic's dialect (``native``), its ``anthropic-beta`` goes to Anthropic backends (``anthropic``) verbatim.
     """
     caller = request.headers
-    sent = [(b"X-Request-ID", request.request_id.encode())]
+    sent = [(b"X-Request-ID", request.request_id.encode()), *own]
     if anthropic:
         names = _ANTHROPIC if native else _ANTHROPIC[1:]
         passed = {name: caller[name] for name in names if name in caller}
-        sent += [(name, value) for name, value in own if name not in passed]
+        sent = [pair for pair in sent if pair[0] not in passed]
         sent += passed.items()
-    else:
-        sent += own
-    for key, name in _TRACE:
-        if key in caller:
-            sent.append((name, caller[key]))
+    if b"traceparent" in caller:  # W3C Trace Context is all else of the caller's that a provider may see
+        sent.append((b"Traceparent", caller[b"traceparent"]))
+    if b"tracestate" in caller:
+        sent.append((b"Tracestate", caller[b"tracestate"]))
     return sent
 
 
