@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from lmgw.errors import GatewayError
@@ -11,8 +11,6 @@ from lmgw.upstream.exchange import Head
 
 Header = tuple[bytes, bytes]
 
-#: What of the caller's headers a provider may see (W3C Trace Context).
-_TRACE = ((b"traceparent", b"Traceparent"), (b"tracestate", b"Tracestate"))
 #: Anthropic to Anthropic only; elsewhere the dialect says its own version.
 _ANTHROPIC = (b"anthropic-version", b"anthropic-beta")
 
@@ -23,34 +21,38 @@ _UPSTREAM_ID = (b"x-request-id", b"request-id")
 _LONGEST = 64
 
 
-def outbound(request: Inbound, own: Iterable[Header], *, native: bool, anthropic: bool) -> list[Header]:
+def outbound(request: Inbound, own: Iterable[Header], native: bool, anthropic: bool) -> list[Header]:
     """Return what is sent to a provider besides its target's fixed headers.
 
     ``own`` are the dialect's headers; the caller's ``anthropic-version`` wins over them where both sides speak
     Anthropic's dialect (``native``), its ``anthropic-beta`` goes to Anthropic backends (``anthropic``) verbatim.
     """
     caller = request.headers
-    sent = [(b"X-Request-ID", request.request_id.encode())]
+    sent = [(b"X-Request-ID", request.request_id.encode()), *own]
     if anthropic:
         names = _ANTHROPIC if native else _ANTHROPIC[1:]
         passed = {name: caller[name] for name in names if name in caller}
-        sent += [(name, value) for name, value in own if name not in passed]
+        sent = [pair for pair in sent if pair[0] not in passed]
         sent += passed.items()
-    else:
-        sent += own
-    for key, name in _TRACE:
-        if key in caller:
-            sent.append((name, caller[key]))
+    if b"traceparent" in caller:  # W3C Trace Context is all else of the caller's that a provider may see
+        sent.append((b"Traceparent", caller[b"traceparent"]))
+    if b"tracestate" in caller:
+        sent.append((b"Tracestate", caller[b"tracestate"]))
     return sent
 
 
-def inbound(head: Head, *, native: bool) -> list[Header]:
-    """Return what of a provider's response headers the caller may see; rate limits only in the same dialect."""
+def inbound(head: Head, native: bool, lossy: Sequence[str] = ()) -> list[Header]:
+    """Return what of a provider's response headers the caller may see; rate limits only in the same dialect.
+
+    ``lossy`` names what of the request could not be carried over.
+    """
     passed = []
     for name, value in head.headers:
         shown = _shown(name, native) if len(name) <= _LONGEST else None
         if shown is not None:
             passed.append((shown, value))
+    if lossy:
+        passed.append((b"X-LMG-Lossy", ", ".join(lossy).encode()))
     return passed
 
 

@@ -42,13 +42,19 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """What a request reads once and carries to its end."""
+    """What a request reads once and carries to its end.
+
+    :ivar timeout_s: how long a request may take; 0 = as long as it likes.
+    :ivar limited: there is a rate limit to be kept, of addresses, a client or a profile.
+    """
 
     config: Config
     doorman: Doorman
     routes: Routes
     lanes: Mapping[str, Lane]
     targets: Mapping[str, BackendTarget]
+    timeout_s: float
+    limited: bool
 
     @classmethod
     def prepare(cls, config: Config) -> Runtime:
@@ -58,7 +64,12 @@ class Runtime(msgspec.Struct, frozen=True):
             name: _lane(config, tier, config.backends[tier.backend], targets[tier.backend])
             for name, tier in config.tiers.items()
         }
-        return cls(config, Doorman(config), Routes(config), lanes, targets)
+        gateway = config.gateway
+        limits = [gateway.rate_limit_rpm, *(client.rate_limit_rpm for client in config.clients)]
+        limits += [profile.rate_limit_rpm for profile in config.profiles.values()]
+        return cls(
+            config, Doorman(config), Routes(config), lanes, targets, gateway.request_timeout_ms / 1000, any(limits)
+        )
 
 
 def _lane(config: Config, tier: Tier, backend: Backend, target: BackendTarget) -> Lane:

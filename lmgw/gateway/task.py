@@ -79,27 +79,38 @@ class Task:
     the gateway stops; ``end_reason`` says which. What it holds (an exchange, a slot) is given back in ``finally``.
     """
 
-    # Set where there is more to say than this (what is read often is set at once, which is faster to read):
-    asked: Asked | None = None
-    session: RouteSession | None = None
-    progress: Progress | None = None
-    status = 0
-    first_content_at: float | None = None
-    queued_s = 0.0
-    lossy: tuple[str, ...] = ()
-    #: What it does now, one of :data:`~lmgw.gateway.inflight.STATES`.
-    doing = "starting"
-    #: The tier of ``progress``, and answers that were paid for and not used.
-    answering: Tier | None = None
-    discarded: tuple[tuple[Tier, Progress], ...] = ()
-    #: The thinking message that stands in the answer already, and the model that the stream named with it.
-    said = named = ""
-    #: How the stream that has begun ends where it breaks off, for dialects in which that depends on it.
-    last_words: Callable[[GatewayError], bytes] | None = None
-    _running: Running | None = None
-    _trial: Trial | None = None
-    _slot: Slot | None = None
-    _slot_tier: Tier | None = None
+    __slots__ = (
+        "_created_s",
+        "_heard_at",
+        "_running",
+        "_slot",
+        "_slot_tier",
+        "answering",
+        "asked",
+        "classifying",
+        "discarded",
+        "doing",
+        "end_reason",
+        "engine",
+        "error",
+        "first_content_at",
+        "identity",
+        "inbound",
+        "last_words",
+        "lossy",
+        "named",
+        "progress",
+        "queued_s",
+        "runtime",
+        "said",
+        "session",
+        "sink",
+        "spans",
+        "status",
+        "told_at",
+        "trial",
+        "waited_s",
+    )
 
     def __init__(
         self, engine: Engine, runtime: Runtime, inbound: Inbound, sink: Sink, identity: Identity | None = None
@@ -110,15 +121,35 @@ class Task:
         self.inbound = inbound
         self.sink = sink
         self.identity = identity
+        self.asked: Asked | None = None
+        self.session: RouteSession | None = None
+        self.status = 0
         self.error: GatewayError | None = None
         self.end_reason = "complete"
-        self.waited_s = 0.0
-        #: For how long it did what before.
+        #: What it does now, one of :data:`~lmgw.gateway.inflight.STATES`, and for how long it did what before.
+        self.doing = "starting"
         self.spans: list[tuple[str, str, float, float]] = []
+        self.first_content_at: float | None = None
+        self.waited_s = self.queued_s = 0.0
+        #: The answer, and the tier that it is of; and answers that were paid for and not used.
+        self.progress: Progress | None = None
+        self.answering: Tier | None = None
+        self.discarded: tuple[tuple[Tier, Progress], ...] = ()
         #: What classifiers answered, as it was paid for.
         self.classifying: list[Spent] = []
-        self._created_s = int(engine.epoch_s())
+        self.lossy: tuple[str, ...] = ()
+        #: The thinking message that stands in the answer already, and the model that the stream named with it.
+        self.said = self.named = ""
+        #: How the stream that has begun ends where it breaks off, for dialects in which that depends on it.
+        self.last_words: Callable[[GatewayError], bytes] | None = None
+        #: When the session was last told something, in the reactor's seconds.
+        self.told_at = inbound.received_at
         self._heard_at = inbound.received_at
+        self._created_s = int(engine.epoch_s())
+        self._running: Running | None = None
+        self.trial: Trial | None = None
+        self._slot: Slot | None = None
+        self._slot_tier: Tier | None = None
 
     # --- from outside ------------------------------------------------------------------------------------------------
 
@@ -141,13 +172,13 @@ class Task:
 
     def pause(self) -> None:
         """The client does not read: the provider has to wait."""
-        if self._trial is not None:
-            self._trial.pause()
+        if self.trial is not None:
+            self.trial.pause()
 
     def resume(self) -> None:
         """The client reads again."""
-        if self._trial is not None:
-            self._trial.resume()
+        if self.trial is not None:
+            self.trial.resume()
 
     def tick(self, now: float) -> None:
         """Look after the deadline, an early beginning and keep-alives."""
@@ -168,7 +199,7 @@ class Task:
         self.begin(b"" if self.session is None else self.session.trace.profile_line())
 
     def _keep_alive(self, now: float, silence_s: float) -> None:
-        if self._trial is not None and self._trial.has_written():
+        if self.trial is not None and self.trial.has_written():
             self._heard_at = now
         elif silence_s and not self.sink.paused and now - self._heard_at >= silence_s:
             self._heard_at = now
@@ -178,7 +209,16 @@ class Task:
 
     async def _run(self) -> None:
         try:
-            await self._serve()
+            step = self._route()
+            while step is not None:
+                if isinstance(step, Attempt):
+                    if self.progress is not None:
+                        self._discard(self.progress)
+                    self.doing, self.answering = "waiting", step.tier
+                    self.trial = trial = Trial(self, step)
+                    step = await trial.run()
+                else:
+                    step = await self._perform(step)
         except GatewayError as error:
             self._fail(error)
         except CancelledError:
@@ -191,31 +231,33 @@ class Task:
                 self._slot.release()
             self.engine.finished(self)
 
-    async def _serve(self) -> None:
+    def _route(self) -> Step | None:
+        """Find out who asks for what; returns the session's first step, ``None`` where the answer is given already."""
         inbound, engine, runtime = self.inbound, self.engine, self.runtime
-        gateway = runtime.config.gateway
-        now = engine.now()
-        engine.limits.address(inbound.peer, gateway.rate_limit_rpm, now)
+        limits = engine.limits if runtime.limited else None
+        self.told_at = now = engine.now()
+        if limits is not None:
+            limits.address(inbound.peer, runtime.config.gateway.rate_limit_rpm, now)
         if now - inbound.received_at > SHOWN_S:
             self.spans.append(("body", "", inbound.received_at, now))
         self.identity = identity = self.identity or runtime.doorman.identify(
             inbound.headers.get(b"authorization"), inbound.headers.get(b"x-api-key")
         )
-        if identity.client is not None:
-            engine.limits.client(identity.client, now)
-        limit_s = gateway.request_timeout_ms / 1000
+        if limits is not None and identity.client is not None:
+            limits.client(identity.client, now)
+        limit_s = runtime.timeout_s
         self.asked = asked = Asked(inbound, inbound.received_at + limit_s if limit_s else None)
         if asked.loads_model:
             self.answer(200, asked.loaded(self.reply_form("")))
-            return
+            return None
         self.session = session = engine.session(runtime, identity, asked)
-        step: Step | None = session.start(now)
-        engine.limits.profile(session.profile, now)
+        step = session.start(now)
+        if limits is not None:
+            limits.profile(session.profile, now)
         if session.trace.fallback is not None:
             self._log_fallback(session)
         self.spans.append(("auth", "", now, engine.now()))
-        while step is not None:
-            step = await (self._try(step) if isinstance(step, Attempt) else self._perform(step))
+        return step
 
     def _log_fallback(self, session: RouteSession) -> None:
         log.info(
@@ -252,25 +294,17 @@ class Task:
                 self._fail(step.error)
         return None
 
-    async def _try(self, step: Attempt) -> Step | None:
-        if self.progress is not None and self.answering is not None:
-            self.discarded += ((self.answering, self.progress),)
-            self.progress = None
-        since = self.engine.now()
-        if step.fresh and self.spans[-1][0] == "attempt":  # the same attempt, on another connection
-            since = self.spans.pop()[2]
-        self.doing, self.answering = "waiting", step.tier
-        self._trial = trial = Trial(self, step)
-        try:
-            return await trial.run()
-        finally:
-            self._trial = None
-            self.spans.append(("attempt", step.tier.name, since, self.engine.now()))
+    def _discard(self, progress: Progress) -> None:
+        """An answer came to nothing, and another tier is asked."""
+        assert self.answering is not None
+        self.discarded += ((self.answering, progress),)
+        self.progress = None
 
     def feed(self, outcome: Outcome) -> Step | None:
         """Tell the session; give the slot back where its next step is another's."""
         assert self.session is not None
-        step = self.session.feed(outcome, self.engine.now())
+        self.told_at = now = self.engine.now()
+        step = self.session.feed(outcome, now)
         if self._slot is not None and step is not None and not self._keeps_slot(step):
             self._slot.release()
             self._slot = None
@@ -359,12 +393,6 @@ class Task:
 
     def _elapsed_ns(self) -> int:
         return int((self.engine.now() - self.inbound.received_at) * 1e9)
-
-    def route_lines(self, now: float) -> bytes:
-        """Return what the client may know of the route, and what the gateway itself took of its time."""
-        assert self.session is not None
-        overhead_ms = (now - self.inbound.received_at - self.waited_s) * 1000
-        return b"%bX-LMG-Overhead-Ms: %.1f\r\n" % (self.session.trace.lines(), max(overhead_ms, 0.0))
 
     def begin(self, lines: bytes, more: Sequence[Header] = ()) -> None:
         """Open a streamed answer, unless that was done early."""

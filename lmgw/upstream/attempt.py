@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lmgw.core.steps import Fault, FaultKind
 from lmgw.upstream.alarm import Alarm
-from lmgw.upstream.exchange import Asking, Head, Heard, Receiver, Timers
+from lmgw.upstream.exchange import Asking, Head, Receiver, Timers
 from lmgw.upstream.faults import broken, late
 from lmgw.upstream.pool import Pool
 from lmgw.upstream.protocol import Connection
@@ -42,7 +42,6 @@ class HttpExchange(Asking):
         "_connection",
         "_deadline",
         "_fault",
-        "_heard",
         "_held",
         "_limit",
         "_over",
@@ -77,7 +76,7 @@ class HttpExchange(Asking):
         self._deadline = inf
         self._phase = _QUEUED
         self._connection: Connection | None = None
-        self._heard: Heard | None = None
+        self._heard = self._resume = None
         self._receiver: Receiver | None = None
         self._whole: Deferred[None] | None = None
         self._held: list[bytes] = []
@@ -87,21 +86,15 @@ class HttpExchange(Asking):
 
     # --- the caller's side -----------------------------------------------------------------------------------
 
-    def ask(self, heard: Heard) -> None:
-        """Send the request; ``heard`` is called once, perhaps before this returns, unless the wait is cancelled."""
+    def ask(self) -> None:
+        """Send the request; what comes of it is told once, perhaps before this returns."""
         if self._fault is not None:
-            heard(self._fault)
+            self._tell(self._fault)
             return
-        self._heard = heard
         if self._timers.total_s:
             self._deadline = self._reactor.seconds() + self._timers.total_s
             self._arm(0.0)
         self._pool.acquire(self)
-
-    def cancel(self) -> None:
-        """Abort, and tell nobody."""
-        self._heard = self._whole = None
-        self.abort()
 
     def relay(self, receiver: Receiver) -> None:
         """Hand the body over as it comes. What came along with the head is delivered before this returns."""
@@ -111,11 +104,19 @@ class HttpExchange(Asking):
     async def body(self, limit: int) -> bytes | Fault:
         """Read the whole body, at most ``limit`` bytes. Cancelling it aborts."""
         if not self._over:
-            whole = self._whole = Deferred(lambda _: self.cancel())
+            whole = self._whole = Deferred(lambda _: self._forsake())
             self._limit = limit
             self._size = sum(map(len, self._held))
             self._go()
             await whole
+        body = self.at_hand(limit)
+        assert body is not None
+        return body
+
+    def at_hand(self, limit: int) -> bytes | Fault | None:
+        """The same where nothing more will come, as when it came along with the head; else ``None``."""
+        if not self._over:
+            return None
         body = b"".join(self._held)
         self._held.clear()
         if self._fault is None and len(body) > limit:
@@ -175,9 +176,7 @@ class HttpExchange(Asking):
             self._phase = _ANSWERING
             if data:
                 self._held.append(data)
-            heard, self._heard = self._heard, None
-            if heard is not None:
-                heard(head)  # the caller runs here, and as a rule has taken the body when it comes back
+            self._tell(head)  # the caller runs here, and as a rule has taken the body when it comes back
             if self._connection is not None and (self._paused or (self._receiver is None and self._whole is None)):
                 self._rest()
             return
@@ -250,6 +249,11 @@ class HttpExchange(Asking):
             self._alarm = Alarm(self._reactor, self.expired)
         self._alarm.set(limit_s, self._deadline)
 
+    def _forsake(self) -> None:
+        """Nobody waits for the whole body any more."""
+        self._whole = None
+        self.abort()
+
     def _too_long(self, limit: int) -> Fault:
         return broken(self._pool.target, FaultKind.PROTOCOL, f"sent an answer of more than {limit:,} bytes")
 
@@ -269,8 +273,7 @@ class HttpExchange(Asking):
         if self._alarm is not None:
             self._alarm.stop()
             self._alarm = None
-        if self._heard is not None:
-            heard, self._heard = self._heard, None
-            heard(fault)
+        if self._heard is None:
+            self._tell(fault)
         else:
             self._conclude()

@@ -48,7 +48,6 @@ class RelayClient(HTTPClient):
         path: str,
         headers: Sequence[tuple[bytes, bytes]],
         body: bytes,
-        *,
         timers: Timers,
         method: bytes = b"POST",
         fresh: bool = False,

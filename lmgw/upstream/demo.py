@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from lmgw.core.steps import Fault, FaultKind
 from lmgw.errors import UpstreamFailed, UpstreamTimeout
 from lmgw.upstream import demo_words
-from lmgw.upstream.exchange import Asking, Head, Heard, Receiver
+from lmgw.upstream.exchange import Asking, Head, Receiver
 
 #: Seconds before the first byte, between two words, and between two words of ``slow``.
 THINKING_S, WORD_S, SLOW_S = 0.1, 0.05, 1.0
@@ -73,24 +73,18 @@ class DemoExchange(Asking):
         self._script = write(path, body)
         self._rest: Iterator[bytes] = iter(self._script.pieces)
         self._call: IDelayedCall | None = None
-        self._heard: Heard | None = None
+        self._heard = self._resume = None
         self._receiver: Receiver | None = None
         self._paused = False
 
-    def ask(self, heard: Heard) -> None:
+    def ask(self) -> None:
         """Think for a moment, then answer."""
-        self._heard = heard
         if self._script.fault is not None and not self._script.pieces:
             self._answer(self._script.fault)
         else:
             kind = b"text/event-stream; charset=utf-8" if self._script.stream else b"application/json"
             head = Head(self._script.status, [(b"content-type", kind), (b"x-request-id", b"demo")])
             self._call = self._reactor.callLater(THINKING_S, self._answer, head)
-
-    def cancel(self) -> None:
-        """Be quiet for good, and tell nobody."""
-        self._heard = None
-        self.abort()
 
     def relay(self, receiver: Receiver) -> None:
         """Hand the body over, at the script's pace."""
@@ -99,6 +93,10 @@ class DemoExchange(Asking):
 
     async def body(self, limit: int) -> bytes | Fault:
         """Return the whole body at once."""
+        return self.at_hand(limit)
+
+    def at_hand(self, limit: int) -> bytes | Fault:
+        """The same."""
         return self._script.fault or b"".join(self._rest)
 
     def pause(self) -> None:
@@ -119,9 +117,8 @@ class DemoExchange(Asking):
         self._answer(_FAULTS["break"])
 
     def _answer(self, answer: Head | Fault) -> None:
-        heard, self._heard = self._heard, None
-        if heard is not None:
-            heard(answer)
+        if self._heard is None:
+            self._tell(answer)
 
     def _stop(self) -> None:
         if self._call is not None and self._call.active():

@@ -6,12 +6,12 @@ exception that leaves is ``CancelledError``, to the coroutine that was cancelled
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from lmgw.core.steps import Fault
 
@@ -63,22 +63,14 @@ class Receiver(Protocol):
         """The body is complete as its framing has it (``None``), or broke off. Called once, nothing follows."""
 
 
-#: Told what became of a request: the answer's head, whatever its status, or why there is none.
-Heard = Callable[[Head | Fault], None]
-
-
 class Exchange(Protocol):
-    """One request and its answer; nothing is sent before :meth:`ask`, or :meth:`head`, which is the same.
+    """One request and its answer; nothing is sent before it, or its :meth:`head`, which is the same, is awaited.
 
     After the head exactly one of :meth:`relay` and :meth:`body` takes the body; an exchange that is not wanted to its
     end must be aborted.
     """
 
-    def ask(self, heard: Heard) -> None:
-        """Send the request; ``heard`` is called once, perhaps before this returns, unless the wait is cancelled."""
-
-    def cancel(self) -> None:
-        """Abort, and tell nobody."""
+    def __await__(self) -> Generator[Any, None, Head | Fault]: ...
 
     async def head(self) -> Head | Fault:
         """Send the request and return what is heard. Cancelling it aborts."""
@@ -88,6 +80,9 @@ class Exchange(Protocol):
 
     async def body(self, limit: int) -> bytes | Fault:
         """Read the whole body, at most ``limit`` bytes. Cancelling it aborts."""
+
+    def at_hand(self, limit: int) -> bytes | Fault | None:
+        """The same where nothing more will come, as when it came along with the head; else ``None``."""
 
     def pause(self) -> None:
         """Stop reading: the socket's window closes and the provider has to wait. Nothing is delivered until resumed."""
@@ -100,20 +95,59 @@ class Exchange(Protocol):
 
 
 class Asking:
-    """The coroutine over :meth:`Exchange.ask`, for whoever is not in a hurry."""
+    """What an exchange is for who waits for its head: awaited itself, which only a coroutine of ours can do.
 
-    __slots__ = ()
+    A Deferred, which :meth:`head` makes for all others, takes ten times as long.
+    """
 
-    def ask(self, heard: Heard) -> None:
-        """See :meth:`Exchange.ask`."""
+    __slots__ = ("_heard", "_resume")
+
+    _heard: Head | Fault | None
+    _resume: Callable[[Head | Fault | None], object] | None
+
+    def ask(self) -> None:
+        """Send the request; what comes of it is told once, perhaps before this returns."""
         raise NotImplementedError
 
-    def cancel(self) -> None:
-        """See :meth:`Exchange.cancel`."""
+    def abort(self) -> None:
+        """See :meth:`Exchange.abort`."""
         raise NotImplementedError
+
+    def __await__(self) -> Generator[Asking, None, Head | Fault]:
+        self.ask()
+        if self._heard is None:
+            yield self
+        if self._heard is None:
+            raise CancelledError
+        return self._heard
 
     async def head(self) -> Head | Fault:
         """Send the request and return the answer's head, whatever its status. Cancelling it aborts."""
-        answer: Deferred[Head | Fault] = Deferred(lambda _: self.cancel())
-        self.ask(answer.callback)
-        return await answer
+        answer: Deferred[Head | Fault | None] = Deferred(lambda _: self.cancel())
+        self.addBoth(answer.callback)
+        self.ask()
+        head = await answer
+        if head is None:
+            raise CancelledError
+        return head
+
+    # What is asked of a Deferred, too:
+
+    def addBoth(self, resume: Callable[[Head | Fault | None], object]) -> None:
+        """Call ``resume`` when the head is there, or the wait is broken off."""
+        self._resume = resume
+
+    def cancel(self) -> None:
+        """Break the wait off, and abort."""
+        resume, self._resume = self._resume, None
+        self.abort()
+        self._heard = None
+        if resume is not None:
+            resume(None)
+
+    def _tell(self, head: Head | Fault) -> None:
+        """Here it is: whoever waits goes on before this returns."""
+        self._heard = head
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            resume(head)

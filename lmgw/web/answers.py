@@ -15,7 +15,7 @@ JSON: Header = (b"Content-Type", b"application/json")
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: An upstream's own phrase is never passed on: this is what each status is called here.
-_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".encode() for code in range(100, 1000)}
+STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".encode() for code in range(100, 1000)}
 
 #: Ids tell requests apart and grant nothing: no need to ask the kernel for each.
 _random = Random()  # noqa: S311
@@ -25,10 +25,10 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
 
 def message(status: int, headers: Sequence[Header], own: Iterable[bytes], body: bytes, first: bytes = b"") -> bytes:
     """Return a head and ``body``; ``own``, in pieces, and ``first`` are header lines of our own, with line ends."""
-    return b"".join((_STATUS_LINES[status], first, _lines(headers) if headers else b"", *own, b"\r\n", body))
+    return b"".join((STATUS_LINES[status], first, header_lines(headers) if headers else b"", *own, b"\r\n", body))
 
 
-def _lines(headers: Sequence[Header]) -> bytes:
+def header_lines(headers: Sequence[Header]) -> bytes:
     """Return header lines.
 
     A line break in a value becomes a space: nothing that comes from outside can add a header.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from lmgw.web.channel import Channel
     from lmgw.web.request import Request
 
-_CLOSE = b"Connection: close\r\n"
+#: The last line of a head.
+_CLOSE = b"Connection: close\r\n\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -108,15 +109,19 @@ class ClientSink:
         site, request_id = channel.site, request.request_id.encode()
         if site.port.draining:
             channel.persistent = False
-        own = (
+        pieces = (
+            answers.STATUS_LINES[status],
+            lines,
+            answers.header_lines(headers) if headers else b"",
             site.own_lines(),
             request_id,
             b"\r\nRequest-Id: %b\r\n" % request_id if request.dialect == "anthropic" else b"\r\n",
             request.stamp,
             framing,
-            b"" if channel.persistent else _CLOSE,
+            b"\r\n" if channel.persistent else _CLOSE,
+            body,
         )
-        channel.send(answers.message(status, headers, own, body, lines))
+        channel.send(b"".join(pieces))
 
     def _forget(self) -> None:
         self.closed = True

@@ -5,7 +5,10 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from lmgw.gateway.running import Pending, Running
+from lmgw.core.steps import Fault, FaultKind
+from lmgw.errors import UpstreamFailed
+from lmgw.gateway.running import Running
+from lmgw.upstream.exchange import Asking, Head
 
 
 class RunningTests(SynchronousTestCase):
@@ -68,31 +71,64 @@ class RunningTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
-class PendingTests(SynchronousTestCase):
-    def setUp(self) -> None:
+class Exchange(Asking):
+    def __init__(self, at_once: Head | None = None) -> None:
+        self._heard = self._resume = None
+        self._at_once = at_once
         self.seen: list[object] = []
-        self.pending: Pending[int] = Pending(lambda: self.seen.append("cancelled"))
+
+    def ask(self) -> None:
+        self.seen.append("asked")
+        if self._at_once is not None:
+            self.tell(self._at_once)
+
+    def abort(self) -> None:
+        self.seen.append("aborted")
+        if self._heard is None:
+            self.tell(Fault(FaultKind.CLOSED, UpstreamFailed("aborted")))
+
+    def tell(self, head: Head | Fault) -> None:
+        self._tell(head)
+
+
+class AskingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.head = Head(200, [])
+        self.exchange = Exchange()
 
     async def work(self) -> None:
         try:
-            self.seen.append(await self.pending)
+            self.exchange.seen.append(await self.exchange)
         except CancelledError as error:
-            self.seen.append(type(error))
+            self.exchange.seen.append(type(error))
 
-    def test_the_coroutine_goes_on_when_the_value_is_told(self) -> None:
+    def test_the_coroutine_goes_on_when_the_head_is_told(self) -> None:
         Running(self.work())
-        self.assertEqual(self.seen, [])
-        self.pending.tell(1)
-        self.assertEqual(self.seen, [1])
+        self.assertEqual(self.exchange.seen, ["asked"])
+        self.exchange.tell(self.head)
+        self.assertEqual(self.exchange.seen, ["asked", self.head])
 
-    def test_a_value_that_was_told_before_is_not_waited_for(self) -> None:
-        self.pending.tell(1)
+    def test_a_head_that_is_told_at_once_is_not_waited_for(self) -> None:
+        self.exchange = Exchange(self.head)
         Running(self.work())
-        self.assertEqual(self.seen, [1])
+        self.assertEqual(self.exchange.seen, ["asked", self.head])
 
-    def test_broken_off_it_is_cancelled_first_and_raises_where_it_is_awaited(self) -> None:
+    def test_broken_off_it_is_aborted_first_and_raises_where_it_is_awaited(self) -> None:
         running = Running(self.work())
         running.cancel()
-        self.assertEqual(self.seen, ["cancelled", CancelledError])
+        self.assertEqual(self.exchange.seen, ["asked", "aborted", CancelledError])
         running.cancel()
-        self.assertEqual(self.seen, ["cancelled", CancelledError])
+        self.assertEqual(self.exchange.seen, ["asked", "aborted", CancelledError])
+
+    def test_others_wait_for_a_deferred(self) -> None:
+        head = Deferred.fromCoroutine(self.exchange.head())
+        self.exchange.tell(self.head)
+        self.assertEqual(self.successResultOf(head), self.head)
+        self.exchange = Exchange(self.head)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.exchange.head())), self.head)
+
+    def test_their_wait_is_broken_off_just_so(self) -> None:
+        head = Deferred.fromCoroutine(self.exchange.head())
+        head.cancel()
+        self.failureResultOf(head, CancelledError)
+        self.assertEqual(self.exchange.seen, ["asked", "aborted"])
