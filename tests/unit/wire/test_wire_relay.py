@@ -114,6 +114,12 @@ def test_usage_that_the_caller_asked_for_passes() -> None:
     assert progress.usage == Usage(9, 2)
 
 
+def test_usage_that_is_not_in_integers_is_read_too() -> None:
+    odd = chunk(choices=[], usage={"prompt_tokens": 9.7, "completion_tokens": "?"})
+    raw, progress = passed(b"", [ROLE, STOP, odd, DONE])
+    assert (raw, progress.usage) == (ROLE + STOP + DONE, Usage(9))
+
+
 def test_progress_tells_content_from_lifecycle() -> None:
     relay = OPENAI.relay(Body(ASKED), TARGET, REPLY)
     relay.feed(b": ping\n\n" + ROLE + chunk({"content": None}))
@@ -234,6 +240,12 @@ def test_a_whole_answer_passes_and_is_read() -> None:
     raw, progress = answered(answer)
     assert raw == answer
     assert (progress.text, progress.finish, progress.reasoning, progress.usage) == ("Hello", "length", True, Usage(1))
+
+
+def test_a_whole_answer_with_odd_usage_passes_too() -> None:
+    answer = b'{"choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":9.7,"completion_tokens":"?"}}'
+    raw, progress = answered(answer)
+    assert (raw, progress.text, progress.usage) == (answer, "a", Usage(9))
 
 
 def test_a_whole_answer_without_a_reason_has_stopped() -> None:
