@@ -58,7 +58,7 @@ class Trial:
         if self._asked.operation == "count_tokens" and not (self._native and lane.dialect == "anthropic"):
             return await self._estimate()
         try:
-            translation = self._asked.translate(self._dialect, self._target(), task.reply_form(lane.tier.model))
+            translation = self._asked.translate(self._dialect, self._target(), lambda: task.reply_form(lane.tier.model))
         except GatewayError as error:
             self._passage.leave()
             return task.feed(Failed(Fault(FaultKind.REFUSED, error)))

@@ -13,7 +13,7 @@ from msgspec import Raw
 from lmgw.errors import BadRequest, UpstreamFailed
 from lmgw.wire import sse
 from lmgw.wire.body import Body, spans
-from lmgw.wire.dialect import Rendered, Reply, Target
+from lmgw.wire.dialect import LazyReply, Rendered, Target
 from lmgw.wire.events import Reasoning
 from lmgw.wire.openai_answer import content_texts, finish_reason, parse_usage
 from lmgw.wire.openai_stream import DONE, UNREADABLE, Choice, decode_chunk, odd_chunk
@@ -66,11 +66,11 @@ class Operation:
             edits["stream_options"] = Raw(splice_object(b"{}" if own == b"null" else own, _INCLUDE_USAGE))
         return Rendered(self.path, splice(body, edits, patches))
 
-    def relay(self, body: Body, target: Target, reply: Reply) -> Relay:
+    def relay(self, body: Body, target: Target, reply: LazyReply) -> Relay:
         """Start the way back of a streamed answer; usage that only the gateway asked for is cut out."""
         return Relay(sse.Frames(), OpenAIScanner(cut_usage=_adds_usage(body, target)))
 
-    def relay_answer(self, body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
+    def relay_answer(self, body: Body, target: Target, reply: LazyReply, answer: bytes) -> tuple[bytes, Progress]:
         """Return a whole answer as it came, and what is known of it."""
         try:
             found = decode_chunk(answer)
