@@ -101,7 +101,9 @@ def pictured(caller: str, data: str) -> dict[str, Any]:
 
 def chunk_us(caller: str, upstream: str) -> float:
     """Return the microseconds of one chunk."""
-    stream = translation(caller, upstream, Body(json.dumps(asked(caller, "Hello")).encode()), TARGET, REPLY).stream()
+    stream = translation(
+        caller, upstream, Body(json.dumps(asked(caller, "Hello")).encode()), TARGET, lambda: REPLY
+    ).stream()
     before, chunk = STREAMS[upstream]
     stream.feed(before + chunk)
     assert stream.progress.content
@@ -110,7 +112,7 @@ def chunk_us(caller: str, upstream: str) -> float:
 
 def request_ms(caller: str, upstream: str, data: bytes, number: int) -> float:
     """Return the milliseconds of reading a request and making it ready."""
-    return cost(lambda: translation(caller, upstream, Body(data), TARGET, REPLY), number, 5) * 1e3
+    return cost(lambda: translation(caller, upstream, Body(data), TARGET, lambda: REPLY), number, 5) * 1e3
 
 
 def main() -> None:

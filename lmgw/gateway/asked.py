@@ -11,7 +11,7 @@ from lmgw.errors import BadRequest
 from lmgw.gateway.inbound import Inbound, Route
 from lmgw.wire.body import Body
 from lmgw.wire.counting import Count
-from lmgw.wire.dialect import Dialect, Reply, Target
+from lmgw.wire.dialect import Dialect, LazyReply, Reply, Target
 from lmgw.wire.embeddings import Embeddings, translate_embeddings
 from lmgw.wire.ollama import OLLAMA, OLLAMA_GENERATE, is_load_request
 from lmgw.wire.translate import DIALECTS, Translation, translation
@@ -148,7 +148,7 @@ class Asked:
             kind.id_prefix + self.inbound.request_id, model, epoch_s, body.include_usage, elapsed_ns=elapsed_ns
         )
 
-    def translate(self, upstream: str, target: Target, reply: Reply) -> Translation | Embeddings | Count:
+    def translate(self, upstream: str, target: Target, reply: LazyReply) -> Translation | Embeddings | Count:
         """Make the request ready for a tier whose dialect is ``upstream`` (to count tokens, Anthropic's only).
 
         Raises :class:`~lmgw.errors.BadRequest` where it is malformed or cannot be carried over.
@@ -157,7 +157,7 @@ class Asked:
             return Count.prepare(self.body, target)
         caller = self._kind.caller
         if self.operation == "embeddings":
-            return translate_embeddings(caller, upstream, self.body, target, reply)  # type: ignore[arg-type]
+            return translate_embeddings(caller, upstream, self.body, target, reply())  # type: ignore[arg-type]
         return translation(caller, upstream, self.body, target, reply)
 
 

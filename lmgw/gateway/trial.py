@@ -77,7 +77,7 @@ class Trial:
                 return await self._estimate()
             target = lane.wire if step.think is None and step.system is None else self._target()
             try:
-                translation = asked.translate(self._dialect, target, task.reply_form(lane.tier.model))
+                translation = asked.translate(self._dialect, target, lambda: task.reply_form(lane.tier.model))
             except GatewayError as error:
                 self._passage.leave()
                 return task.feed(Failed(Fault(FaultKind.REFUSED, error)))

@@ -16,7 +16,7 @@ from lmgw.wire.anthropic_request import parse_request
 from lmgw.wire.anthropic_stream import MessagesParser
 from lmgw.wire.anthropic_upstream import render_request
 from lmgw.wire.body import Body
-from lmgw.wire.dialect import Rendered, Reply, Target
+from lmgw.wire.dialect import LazyReply, Rendered, Reply, Target
 from lmgw.wire.events import Answer, Request
 from lmgw.wire.progress import Progress
 from lmgw.wire.relay import Relay
@@ -84,11 +84,11 @@ class Anthropic:
         """The same for a caller's ``count_tokens`` request."""
         return edit_count_tokens(body, target)
 
-    def relay(self, body: Body, target: Target, reply: Reply) -> Relay:
+    def relay(self, body: Body, target: Target, reply: LazyReply) -> Relay:
         """Start the way back of a streamed answer to that request."""
         return Relay(sse.Frames(), MessagesScanner())
 
-    def relay_answer(self, body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
+    def relay_answer(self, body: Body, target: Target, reply: LazyReply, answer: bytes) -> tuple[bytes, Progress]:
         """The way back of ``answer``, a whole 2xx answer to that request.
 
         An error inside a 200 is in ``progress.error`` and the bytes are empty.

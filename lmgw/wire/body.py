@@ -19,6 +19,9 @@ _STRING = msgspec.json.Decoder(str | None)
 _BOOL = msgspec.json.Decoder(bool | None)
 _OBJECT = msgspec.json.Decoder(dict[str, Any] | None)
 _encode = msgspec.json.Encoder().encode
+_NULL = Raw(b"null")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BRACKET = ord("[")
 #: The fields that hold pictures and files in one dialect or another, none of which is echoed in an answer.
 _WITH_BLOBS = ("messages", "input", "images")
 #: Bytes compared at once.
@@ -44,14 +47,25 @@ class Body:
     def __init__(self, data: bytes) -> None:
         """Decode ``data``. Raises :class:`~lmgw.errors.BadRequest` saying what is malformed, and where."""
         self.data = data = data.removeprefix(_BOM)
-        self.fields = fields = _decode_fields(data)
+        try:
+            if not data.isascii():
+                data.decode()
+            self.fields = fields = _FIELDS.decode(data)
+        except _UNREADABLE as error:
+            raise malformed(data, error) from None
         small = len(data) <= _SMALL
-        self.compact = small and _encode(fields) == data
+        self.compact = compact = small and _encode(fields) == data
         # What is written of the fields and equals the body leaves no room for a key that stands twice.
-        self._spans = None if self.compact or (small and _spaced(fields) == data) else spans(data, fields)
-        self.model = self._typed("model", _STRING, "a string")
-        self.stream = self._typed("stream", _BOOL, "true or false")
-        options = self._typed("stream_options", _OBJECT, "an object") if "stream_options" in fields else None
+        self._spans = None if compact or (small and _spaced(fields) == data) else spans(data, fields)
+        expected = "model", "a string"
+        try:
+            self.model = _STRING.decode(fields.get("model", _NULL))
+            expected = "stream", "true or false"
+            self.stream = _BOOL.decode(fields.get("stream", _NULL))
+            expected = "stream_options", "an object"
+            options = _OBJECT.decode(fields["stream_options"]) if "stream_options" in fields else None
+        except _UNREADABLE:
+            raise BadRequest(f"{expected[0]} must be {expected[1]}", param=expected[0]) from None
         self.include_usage = options is not None and options.get("include_usage") is True
 
     @property
@@ -93,7 +107,7 @@ class Body:
     def _decoded(self, data: bytes) -> dict[str, Any]:
         try:
             return _ANY.decode(data)  # type: ignore[no-any-return]
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise malformed(self.data, error) from None
 
     def require_list(self, key: str) -> None:
@@ -102,19 +116,10 @@ class Body:
         if raw is None:
             raise BadRequest(f"{key} is missing", param=key)
         value = memoryview(raw)
-        if value[0] != ord("["):
+        if value[0] != _BRACKET:
             raise BadRequest(f"{key} must be an array", param=key)
         if value[1] in b" \t\r\n]" and _EMPTY_LIST.match(value):
             raise BadRequest(f"{key} must not be empty", param=key)
-
-    def _typed(self, key: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
-        raw = self.fields.get(key)
-        if raw is None:
-            return None
-        try:
-            return decoder.decode(raw)
-        except (msgspec.DecodeError, RecursionError):
-            raise BadRequest(f"{key} must be {expected}", param=key) from None
 
 
 def _spaced(fields: dict[str, Raw]) -> bytes:
@@ -161,9 +166,15 @@ def _twice(key: str) -> BadRequest:
 
 
 def malformed(data: bytes, error: Exception) -> BadRequest:
-    """Return the words for JSON that cannot be read: what is wrong, with line and column where that is known."""
+    """Return the words for a body that cannot be read: what is wrong, with line and column where that is known."""
+    if not data.strip():
+        return BadRequest("the body is empty; it must be a JSON object")
+    if isinstance(error, UnicodeDecodeError):
+        return BadRequest(f"the body is not valid UTF-8 at byte {error.start}")
     if isinstance(error, RecursionError):
         return BadRequest("the body is nested too deeply")
+    if isinstance(error, msgspec.ValidationError):
+        return BadRequest("the body must be a JSON object")
     text = str(error)
     match = re.fullmatch(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)", text)
     if match is None:
@@ -172,18 +183,3 @@ def malformed(data: bytes, error: Exception) -> BadRequest:
     line = data.count(b"\n", 0, at) + 1
     column = at - data.rfind(b"\n", 0, at)
     return BadRequest(f"the body is not valid JSON: {match[1]} at line {line}, column {column}")
-
-
-def _decode_fields(data: bytes) -> dict[str, Raw]:
-    if not data.strip():
-        raise BadRequest("the body is empty; it must be a JSON object")
-    try:
-        if not data.isascii():
-            data.decode()
-        return _FIELDS.decode(data)
-    except msgspec.ValidationError:
-        raise BadRequest("the body must be a JSON object") from None
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not valid UTF-8 at byte {error.start}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(data, error) from None

@@ -92,6 +92,10 @@ class Reply(msgspec.Struct, frozen=True):
     elapsed_ns: Callable[[], int] = int
 
 
+#: Makes the form of a reply where it is wanted: bytes that pass through as they came need none.
+LazyReply = Callable[[], Reply]
+
+
 class StreamRenderer(Protocol):
     """Events to bytes of one client stream.
 

@@ -10,7 +10,7 @@ import msgspec
 from lmgw.errors import GatewayError
 from lmgw.wire import ndjson
 from lmgw.wire.body import Body
-from lmgw.wire.dialect import Rendered, Reply, Target
+from lmgw.wire.dialect import LazyReply, Rendered, Reply, Target
 from lmgw.wire.events import Answer, Request
 from lmgw.wire.ollama_answer import Shape, parse_answer, render_answer, render_loaded
 from lmgw.wire.ollama_edit import edit_chat, offered_tools
@@ -86,16 +86,16 @@ class Ollama:
         """Return the caller's ``/api/chat`` request with only the tier's model and policy changed."""
         return edit_chat(body, target)
 
-    def relay(self, body: Body, target: Target, reply: Reply) -> Relay:
+    def relay(self, body: Body, target: Target, reply: LazyReply) -> Relay:
         """Start the way back of a streamed answer to that request."""
-        return Relay(ndjson.Frames(), OllamaScanner(reply, offered_tools(body, target)))
+        return Relay(ndjson.Frames(), OllamaScanner(reply(), offered_tools(body, target)))
 
-    def relay_answer(self, body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
+    def relay_answer(self, body: Body, target: Target, reply: LazyReply, answer: bytes) -> tuple[bytes, Progress]:
         """The way back of ``answer``, a whole 2xx answer to that request.
 
         An error inside a 200 is in ``progress.error`` and the bytes are empty.
         """
-        return relay_answer(answer, reply, offered_tools(body, target))
+        return relay_answer(answer, reply(), offered_tools(body, target))
 
 
 OLLAMA = Ollama("ollama", generate=False)

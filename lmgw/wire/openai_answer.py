@@ -35,7 +35,7 @@ class _Details(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = 0
 
 
-class _Counts(msgspec.Struct, gc=False):
+class Counts(msgspec.Struct, gc=False):
     """``usage`` as most servers send it."""
 
     prompt_tokens: int | None = 0
@@ -44,8 +44,14 @@ class _Counts(msgspec.Struct, gc=False):
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
-
-_NO_DETAILS = _Details()
+    def usage(self) -> Usage:
+        """Return the neutral form. The prompt's count includes what was cached, the completion's what was reasoning."""
+        prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
+        read = (prompt and prompt.cached_tokens) or self.prompt_cache_hit_tokens or 0
+        written = (prompt and prompt.cache_write_tokens) or 0
+        fresh = (self.prompt_tokens or 0) - read - written
+        reasoning = (completion and completion.reasoning_tokens) or 0
+        return Usage(max(0, fresh), self.completion_tokens or 0, read, written, reasoning)
 
 
 def parse_answer(body: bytes) -> Answer:
@@ -87,30 +93,21 @@ def finish_reason(value: object, called: bool) -> FinishReason | None:
 
 
 def parse_usage(found: Any) -> Usage | None:
-    """Read ``usage``. The prompt's count includes what was cached, the completion's what was reasoning."""
+    """Read ``usage``, which may be decoded as :class:`Counts` already, or as anything else."""
+    if isinstance(found, Counts):
+        return found.usage()
     if not isinstance(found, dict):
         return None
     try:
-        counts = msgspec.convert(found, _Counts)
+        return msgspec.convert(found, Counts).usage()
     except msgspec.ValidationError:
-        counts = _odd_counts(found)
-    prompt = counts.prompt_tokens_details or _NO_DETAILS
-    completion = counts.completion_tokens_details or _NO_DETAILS
-    read = prompt.cached_tokens or counts.prompt_cache_hit_tokens or 0
-    written = prompt.cache_write_tokens or 0
-    return Usage(
-        input=max(0, (counts.prompt_tokens or 0) - read - written),
-        output=counts.completion_tokens or 0,
-        cache_read=read,
-        cache_write=written,
-        reasoning=completion.reasoning_tokens or 0,
-    )
+        return _odd_counts(found).usage()
 
 
-def _odd_counts(found: dict[str, Any]) -> _Counts:
+def _odd_counts(found: dict[str, Any]) -> Counts:
     """Read a ``usage`` in which something is no integer: numbers are rounded down, all else counts as missing."""
     prompt, completion = details(found, "prompt_tokens_details"), details(found, "completion_tokens_details")
-    return _Counts(
+    return Counts(
         count(found, "prompt_tokens"),
         count(found, "completion_tokens"),
         count(found, "prompt_cache_hit_tokens"),

@@ -13,17 +13,16 @@ from msgspec import Raw
 from lmgw.errors import BadRequest, UpstreamFailed
 from lmgw.wire import sse
 from lmgw.wire.body import Body, spans
-from lmgw.wire.dialect import Rendered, Reply, Target
+from lmgw.wire.dialect import LazyReply, Rendered, Target
 from lmgw.wire.events import Reasoning
 from lmgw.wire.openai_answer import content_texts, finish_reason, parse_usage
-from lmgw.wire.openai_stream import DONE, Choice, decode_chunk
+from lmgw.wire.openai_stream import DONE, UNREADABLE, Choice, decode_chunk, odd_chunk
 from lmgw.wire.openai_upstream import CHAT_PATH, effort
 from lmgw.wire.progress import Progress
 from lmgw.wire.relay import Relay, cut_short
 from lmgw.wire.splice import Patch, splice, splice_object
 from lmgw.wire.statuses import read_error
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -67,16 +66,19 @@ class Operation:
             edits["stream_options"] = Raw(splice_object(b"{}" if own == b"null" else own, _INCLUDE_USAGE))
         return Rendered(self.path, splice(body, edits, patches))
 
-    def relay(self, body: Body, target: Target, reply: Reply) -> Relay:
+    def relay(self, body: Body, target: Target, reply: LazyReply) -> Relay:
         """Start the way back of a streamed answer; usage that only the gateway asked for is cut out."""
         return Relay(sse.Frames(), OpenAIScanner(cut_usage=_adds_usage(body, target)))
 
-    def relay_answer(self, body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
+    def relay_answer(self, body: Body, target: Target, reply: LazyReply, answer: bytes) -> tuple[bytes, Progress]:
         """Return a whole answer as it came, and what is known of it."""
         try:
             found = decode_chunk(answer)
-        except _UNREADABLE:
-            return b"", Progress(error=UpstreamFailed(read_error(200, answer).message))
+        except UNREADABLE:
+            odd = odd_chunk(answer)
+            if odd is None:
+                return b"", Progress(error=UpstreamFailed(read_error(200, answer).message))
+            found = odd
         choices = found.choices
         if choices is None or found.error is not None:
             error = found.failure
@@ -114,8 +116,11 @@ class OpenAIScanner:
             return frame
         try:
             chunk = decode_chunk(data)
-        except _UNREADABLE:
-            return frame
+        except UNREADABLE:
+            odd = odd_chunk(data)
+            if odd is None:
+                return frame
+            chunk = odd
         choices = chunk.choices
         if chunk.error is not None or not choices:
             if progress.finish is None:

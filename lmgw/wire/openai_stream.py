@@ -25,7 +25,7 @@ from lmgw.wire.events import (
     TextDelta,
     Usage,
 )
-from lmgw.wire.openai_answer import content_texts, finish_reason, parse_usage
+from lmgw.wire.openai_answer import Counts, content_texts, finish_reason, parse_usage
 from lmgw.wire.openai_reasoning import detail
 from lmgw.wire.relay import cut_short
 from lmgw.wire.statuses import error_in
@@ -58,10 +58,10 @@ class Choice(msgspec.Struct, gc=False):
 class Chunk(msgspec.Struct, gc=False):
     """One chunk; the keys of other shapes of errors are there to be recognised."""
 
-    choices: list[Choice] | None = None
     id: Any = None
     model: Any = None
-    usage: Any = None
+    choices: list[Choice] | None = None
+    usage: Counts | None = None
     error: Any = None
     detail: Any = None
     message: Any = None
@@ -75,7 +75,24 @@ class Chunk(msgspec.Struct, gc=False):
         return error_in({"error": self.error, "detail": self.detail, "message": self.message, "code": self.code})
 
 
+class _OddChunk(Chunk, gc=False):
+    """A chunk whose ``usage`` is not in integers."""
+
+    usage: Any = None
+
+
+#: Reads a chunk; what it raises is among :data:`UNREADABLE`, and :func:`odd_chunk` may still be able to.
 decode_chunk = msgspec.json.Decoder(Chunk).decode
+_decode_odd = msgspec.json.Decoder(_OddChunk).decode
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def odd_chunk(data: bytes) -> Chunk | None:
+    """Read a chunk whose ``usage`` is not in integers; ``None`` for what is no chunk of an answer."""
+    try:
+        return _decode_odd(data)
+    except UNREADABLE:
+        return None
 
 
 class ChatParser:
@@ -115,9 +132,12 @@ class ChatParser:
             return
         try:
             chunk = decode_chunk(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._fail(UpstreamFailed("the provider sent an event that is no chunk of an answer"), events)
-            return
+        except UNREADABLE:
+            odd = odd_chunk(data)
+            if odd is None:
+                self._fail(UpstreamFailed("the provider sent an event that is no chunk of an answer"), events)
+                return
+            chunk = odd
         if self._finish is None and (error := chunk.failure) is not None:
             self._fail(error, events)
             return

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lmgw.errors import GatewayError, UpstreamFailed
 from lmgw.wire.body import Body
-from lmgw.wire.dialect import Rendered, Reply, Target
+from lmgw.wire.dialect import LazyReply, Rendered, Target
 from lmgw.wire.progress import Progress
 
 
@@ -56,10 +56,10 @@ class Native(Protocol):
     def edit_request(self, body: Body, target: Target) -> Rendered:
         """Return the caller's request for ``target``: its bytes with only the policy's edits (see ``splice``)."""
 
-    def relay(self, body: Body, target: Target, reply: Reply) -> Relay:
+    def relay(self, body: Body, target: Target, reply: LazyReply) -> Relay:
         """Start the way back of a streamed answer to that request."""
 
-    def relay_answer(self, body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
+    def relay_answer(self, body: Body, target: Target, reply: LazyReply, answer: bytes) -> tuple[bytes, Progress]:
         """The way back of ``answer``, a whole 2xx answer to that request.
 
         An error inside a 200 is in ``progress.error`` and the bytes are empty.

@@ -12,7 +12,7 @@ from msgspec import Raw
 from lmgw.errors import BadRequest, GatewayError, UpstreamFailed
 from lmgw.wire import sse
 from lmgw.wire.body import Body
-from lmgw.wire.dialect import Rendered, Reply, Target
+from lmgw.wire.dialect import LazyReply, Rendered, Target
 from lmgw.wire.events import FinishReason, Reasoning
 from lmgw.wire.openai_stream import DONE
 from lmgw.wire.openai_upstream import effort
@@ -231,12 +231,12 @@ class ResponsesRelay(Relay):
         return told + render_event("response.failed", number + 1, {"response": response})
 
 
-def relay(body: Body, target: Target, reply: Reply) -> Relay:
+def relay(body: Body, target: Target, reply: LazyReply) -> Relay:
     """Start the way back of a streamed answer."""
     return ResponsesRelay()
 
 
-def relay_answer(body: Body, target: Target, reply: Reply, answer: bytes) -> tuple[bytes, Progress]:
+def relay_answer(body: Body, target: Target, reply: LazyReply, answer: bytes) -> tuple[bytes, Progress]:
     """Return a whole answer as it came, and what is known of it; an error inside it leaves no bytes."""
     progress = Progress()
     try:

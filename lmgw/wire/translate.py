@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from lmgw.errors import BadRequest, GatewayError
 from lmgw.wire.anthropic import ANTHROPIC
 from lmgw.wire.body import Body
-from lmgw.wire.dialect import Dialect, Rendered, Reply, Target
+from lmgw.wire.dialect import Dialect, LazyReply, Rendered, Reply, Target
 from lmgw.wire.lossy import named
 from lmgw.wire.neutral import JsonTool, Rewrite, TranslatedStream, foreign, note_answer, opening
 from lmgw.wire.ollama import OLLAMA, OLLAMA_GENERATE
@@ -83,48 +84,49 @@ class Translation(Protocol):
         """Read the upstream's error answer; what only its own dialect would say is left out for another's caller."""
 
 
-def translation(caller: str, upstream: str, body: Body, target: Target, reply: Reply) -> Translation:
+def translation(caller: str, upstream: str, body: Body, target: Target, reply: LazyReply) -> Translation:
     """Return the translation of one request between two dialects, by their names.
 
     Raises :class:`~lmgw.errors.BadRequest` where the request is malformed or cannot be carried over.
     """
     native = NATIVES.get((caller, upstream))
-    if native is None and caller not in DIALECTS:
-        operation = caller.partition("_")[2]
-        raise BadRequest(f"the provider behind this name has no {operation}: name a model of an OpenAI-compatible one")
     try:
         if native is not None:
-            return _PassThrough(native, DIALECTS[upstream], body, target, reply)
-        return _Translated(DIALECTS[caller], DIALECTS[upstream], body, target, reply)
+            return _PassThrough(native.edit_request(body, target), native, DIALECTS[upstream], body, target, reply)
+        if caller in DIALECTS:
+            return _Translated(DIALECTS[caller], DIALECTS[upstream], body, target, reply())
     except RecursionError:
         raise BadRequest("the body is nested too deeply") from None
+    operation = caller.partition("_")[2]
+    raise BadRequest(f"the provider behind this name has no {operation}: name a model of an OpenAI-compatible one")
 
 
-class _PassThrough:
+class _PassThrough(msgspec.Struct):
     """Both sides speak the same dialect: bytes pass, but those of an answer that goes on after words of our own.
 
     They would begin a stream of their own, so they take the way through the neutral form.
     """
 
-    def __init__(self, native: Native, dialect: Dialect, body: Body, target: Target, reply: Reply) -> None:
-        self._native = native
-        self._dialect = dialect
-        self._context = (body, target, reply)
-        self.request = native.edit_request(body, target)
+    request: Rendered
+    native: Native
+    dialect: Dialect
+    body: Body
+    target: Target
+    reply: LazyReply
 
     def stream(self, said: str = "") -> AnswerStream:
         if not said:
-            return self._native.relay(*self._context)
-        body, target, reply = self._context
-        tools = offered_tools(body, target) if self._dialect is OLLAMA else ()
+            return self.native.relay(self.body, self.target, self.reply)
+        reply = self.reply()
+        tools = offered_tools(self.body, self.target) if self.dialect is OLLAMA else ()
         rewrite = ToolRepair(tools, reply.id) if tools else None
-        return _after(said, self._dialect, self._dialect, reply, rewrite)
+        return _after(said, self.dialect, self.dialect, reply, rewrite)
 
     def answer(self, body: bytes) -> tuple[bytes, Progress]:
-        return self._native.relay_answer(*self._context, body)
+        return self.native.relay_answer(self.body, self.target, self.reply, body)
 
     def error(self, status: int, body: bytes) -> GatewayError:
-        return self._dialect.parse_error(status, body)
+        return self.dialect.parse_error(status, body)
 
 
 class _Translated:

@@ -162,7 +162,7 @@ def finished(reason: str) -> bytes:
 
 
 def relay() -> Relay:
-    return ANTHROPIC.relay(Body(b"{}"), TARGET, REPLY)
+    return ANTHROPIC.relay(Body(b"{}"), TARGET, lambda: REPLY)
 
 
 def passed(*frames: bytes) -> tuple[bytes, Progress]:
@@ -248,7 +248,7 @@ def test_what_cannot_be_understood_passes() -> None:
 
 def answered(**fields: Any) -> tuple[bytes, bytes, Progress]:
     raw = json.dumps(MESSAGE | {"stop_reason": "end_turn"} | fields).encode()
-    return raw, *ANTHROPIC.relay_answer(Body(b"{}"), TARGET, REPLY, raw)
+    return raw, *ANTHROPIC.relay_answer(Body(b"{}"), TARGET, lambda: REPLY, raw)
 
 
 def test_an_answer_passes_byte_for_byte() -> None:
@@ -259,7 +259,9 @@ def test_an_answer_passes_byte_for_byte() -> None:
 
 
 def test_an_error_inside_of_an_answer_is_none() -> None:
-    out, progress = ANTHROPIC.relay_answer(Body(b"{}"), TARGET, REPLY, b'{"type":"error","error":{"message":"boom"}}')
+    out, progress = ANTHROPIC.relay_answer(
+        Body(b"{}"), TARGET, lambda: REPLY, b'{"type":"error","error":{"message":"boom"}}'
+    )
     assert out == b""
     assert progress.error is not None
     assert progress.error.message == "boom"

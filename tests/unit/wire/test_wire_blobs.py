@@ -73,7 +73,7 @@ def test_a_picture_arrives_as_if_it_had_been_read(
 ) -> None:
     asked = {"model": "asked", **BODIES[caller](*data), "stream": False}
     body = Body(json.dumps(asked, separators=separators).encode())
-    found = translation(caller, upstream, body, TARGET, REPLY).request
+    found = translation(caller, upstream, body, TARGET, lambda: REPLY).request
     assert found.body == DIALECTS[upstream].render_request(DIALECTS[caller].parse_request(asked), TARGET).body
     assert body.blobs is not None
     assert len(body.blobs.outline) < len(body.data) - LEAST
@@ -82,7 +82,7 @@ def test_a_picture_arrives_as_if_it_had_been_read(
 def test_a_pdf_is_taken_out_too() -> None:
     file = {"type": "file", "file": {"filename": "a.pdf", "file_data": _url(PDF, "application/pdf")}}
     body = Body(json.dumps({"messages": [{"role": "user", "content": [file]}]}).encode())
-    found = json.loads(translation("openai", "anthropic", body, TARGET, REPLY).request.body)
+    found = json.loads(translation("openai", "anthropic", body, TARGET, lambda: REPLY).request.body)
     assert found["messages"][0]["content"][0]["source"]["data"] == PDF
     assert body.blobs is not None
 
@@ -108,7 +108,7 @@ def test_a_body_without_large_pictures_is_left_whole(asked: dict[str, Any]) -> N
 @pytest.mark.parametrize("mark", [rb"\u007f0\u007f", rb"\u007F0\u007F", b"\x7f0\x7f"])
 def test_a_mark_that_the_caller_wrote_is_never_taken_for_one(mark: bytes) -> None:
     data = b'{"messages":[{"role":"user","content":"%b","images":["%b"]}]}' % (mark, PNG.encode())
-    found = json.loads(translation("ollama", "openai", Body(data), TARGET, REPLY).request.body)
+    found = json.loads(translation("ollama", "openai", Body(data), TARGET, lambda: REPLY).request.body)
     assert found["messages"][0]["content"][0]["text"] == "\x7f0\x7f"
 
 

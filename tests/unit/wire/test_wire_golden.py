@@ -35,7 +35,8 @@ def prepare(case: dict[str, Any]) -> tuple[Body, Target, Reply]:
 
 
 def translated(case: dict[str, Any]) -> Translation:
-    return translation(case["caller"], case["upstream"], *prepare(case))
+    body, target, reply = prepare(case)
+    return translation(case["caller"], case["upstream"], body, target, lambda: reply)
 
 
 @pytest.mark.parametrize("case", spoken("request"))
@@ -88,7 +89,7 @@ MAPS = [
 def test_why_an_answer_ended(entry: dict[str, Any], given: str, expected: str) -> None:
     asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
     way = translation(
-        entry["caller"], entry["upstream"], Body(json.dumps(asked).encode()), Target("m"), Reply("id-1", "m", 1)
+        entry["caller"], entry["upstream"], Body(json.dumps(asked).encode()), Target("m"), lambda: Reply("id-1", "m", 1)
     )
     raw, _ = way.answer(json.dumps(golden.answer_of(entry["upstream"], given, entry["tools"])).encode())
     found = json.loads(raw)

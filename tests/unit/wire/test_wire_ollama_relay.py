@@ -24,7 +24,7 @@ AT = "2026-01-02T03:04:05.678901234Z"
 def relayed(
     pieces: list[bytes], request: bytes = b'{"model":"m"}', repair: bool = False, clean: bool = True
 ) -> tuple[bytes, Progress]:
-    relay = OLLAMA.relay(Body(request), Target("up", repair_tool_calls=repair), REPLY)
+    relay = OLLAMA.relay(Body(request), Target("up", repair_tool_calls=repair), lambda: REPLY)
     passed = b"".join(relay.feed(piece) for piece in pieces) + relay.eof(clean)
     return passed, relay.progress
 
@@ -152,7 +152,7 @@ def test_text_held_before_a_real_call_is_let_go() -> None:
 
 
 def whole(body: bytes, request: bytes = b'{"model":"m"}', repair: bool = False) -> tuple[bytes, Progress]:
-    return OLLAMA.relay_answer(Body(request), Target("up", repair_tool_calls=repair), REPLY, body)
+    return OLLAMA.relay_answer(Body(request), Target("up", repair_tool_calls=repair), lambda: REPLY, body)
 
 
 def test_a_whole_answer_keeps_all_but_the_name() -> None:

@@ -110,6 +110,11 @@ STREAMS: dict[str, tuple[tuple[bytes, ...], list[Event]]] = {
         ),
         [Start("c1", "gpt", Usage(100, 1)), TextDelta("Hello"), Finish("stop", Usage(100, 9))],
     ),
+    "usage that is not in integers": (
+        (*TEXT, chunk(finish="stop"), chunk(choices=[], usage={"prompt_tokens": 9.7, "completion_tokens": "?"}), DONE),
+        [*HELLO, Finish("stop", Usage(9))],
+    ),
+    "usage that is no object": ((*TEXT, chunk(finish="stop", usage=[1]), DONE), [*HELLO, STOP]),
     "usage: null": ((chunk({"content": "Hello"}, usage=None), chunk(finish="stop", usage=None)), [*HELLO, STOP]),
     "a chunk without choices at the start (Azure)": (
         (chunk(choices=[], prompt_filter_results=[]), *TEXT, chunk(finish="stop")),

@@ -43,7 +43,7 @@ ERROR = sent({"error": {"message": "boom", "type": "server_error"}})
 
 
 def passed(stream: bytes, chunks: list[bytes], asked: bytes = ASKED, clean: bool = True) -> tuple[bytes, Progress]:
-    relay = OPENAI.relay(Body(asked), TARGET, REPLY)
+    relay = OPENAI.relay(Body(asked), TARGET, lambda: REPLY)
     raw = b"".join([relay.feed(data) for data in chunks]) + relay.eof(clean)
     return raw, relay.progress
 
@@ -100,7 +100,7 @@ def test_a_broken_connection_after_the_finish_is_a_good_end() -> None:
 
 
 def test_an_event_that_is_too_large_is_an_error() -> None:
-    relay = OPENAI.relay(Body(ASKED), TARGET, REPLY)
+    relay = OPENAI.relay(Body(ASKED), TARGET, lambda: REPLY)
     for _ in range(sse.MAX_FRAME // 2**20 + 1):
         relay.feed(b"x" * 2**20)
     assert relay.progress.error is not None
@@ -114,8 +114,14 @@ def test_usage_that_the_caller_asked_for_passes() -> None:
     assert progress.usage == Usage(9, 2)
 
 
+def test_usage_that_is_not_in_integers_is_read_too() -> None:
+    odd = chunk(choices=[], usage={"prompt_tokens": 9.7, "completion_tokens": "?"})
+    raw, progress = passed(b"", [ROLE, STOP, odd, DONE])
+    assert (raw, progress.usage) == (ROLE + STOP + DONE, Usage(9))
+
+
 def test_progress_tells_content_from_lifecycle() -> None:
-    relay = OPENAI.relay(Body(ASKED), TARGET, REPLY)
+    relay = OPENAI.relay(Body(ASKED), TARGET, lambda: REPLY)
     relay.feed(b": ping\n\n" + ROLE + chunk({"content": None}))
     assert not relay.progress.content
     relay.feed(chunk({"reasoning_content": "hm"}))
@@ -129,14 +135,14 @@ def test_progress_tells_content_from_lifecycle() -> None:
 
 
 def test_only_the_beginning_of_a_text_is_kept() -> None:
-    relay = OPENAI.relay(Body(ASKED), TARGET, REPLY)
+    relay = OPENAI.relay(Body(ASKED), TARGET, lambda: REPLY)
     for _ in range(100):
         relay.feed(chunk({"content": "x" * 100}))
     assert (len(relay.progress.text), relay.progress.chars) == (4096, 10_000)
 
 
 def test_text_completions_are_read_too() -> None:
-    relay = COMPLETIONS.relay(Body(b'{"model":"x","prompt":"a","stream":true}'), TARGET, REPLY)
+    relay = COMPLETIONS.relay(Body(b'{"model":"x","prompt":"a","stream":true}'), TARGET, lambda: REPLY)
     first = sent({"choices": [{"index": 0, "text": "Hello", "finish_reason": None}]})
     last = sent({"choices": [{"index": 0, "text": "", "finish_reason": "length"}]})
     assert relay.feed(first + last) == first + last
@@ -224,7 +230,7 @@ def test_completions_get_the_model_and_nothing_else_of_policy() -> None:
 
 
 def answered(answer: bytes) -> tuple[bytes, Progress]:
-    return OPENAI.relay_answer(Body(ASKED), TARGET, REPLY, answer)
+    return OPENAI.relay_answer(Body(ASKED), TARGET, lambda: REPLY, answer)
 
 
 def test_a_whole_answer_passes_and_is_read() -> None:
@@ -234,6 +240,12 @@ def test_a_whole_answer_passes_and_is_read() -> None:
     raw, progress = answered(answer)
     assert raw == answer
     assert (progress.text, progress.finish, progress.reasoning, progress.usage) == ("Hello", "length", True, Usage(1))
+
+
+def test_a_whole_answer_with_odd_usage_passes_too() -> None:
+    answer = b'{"choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":9.7,"completion_tokens":"?"}}'
+    raw, progress = answered(answer)
+    assert (raw, progress.text, progress.usage) == (answer, "a", Usage(9))
 
 
 def test_a_whole_answer_without_a_reason_has_stopped() -> None:

@@ -56,7 +56,7 @@ FLAT = event("error", 3, code="server_error", message="boom", param=None)
 
 
 def relay() -> Relay:
-    return RESPONSES.relay(Body(ASKED), TARGET, REPLY)
+    return RESPONSES.relay(Body(ASKED), TARGET, lambda: REPLY)
 
 
 def passed(chunks: list[bytes], clean: bool = True) -> tuple[bytes, Progress]:
@@ -208,7 +208,7 @@ SEARCH = {"type": "tool_search_call", "arguments": {"query": "x"}}
 
 
 def answered(answer: Any) -> tuple[bytes, Progress]:
-    way = translation("responses", "responses", Body(b'{"model":"x","input":"hi"}'), TARGET, REPLY)
+    way = translation("responses", "responses", Body(b'{"model":"x","input":"hi"}'), TARGET, lambda: REPLY)
     return way.answer(answer if isinstance(answer, bytes) else json.dumps(answer, indent=1).encode())
 
 

@@ -27,7 +27,7 @@ def way(caller: str, upstream: str, /, model: str = "m", **fields: Any) -> Trans
     prompt = prompts.get(caller) or {"messages": [{"role": "user", "content": "hi"}]}
     usage = {"stream_options": {"include_usage": True}} if caller == "openai" else {}
     body = {"model": "asked", "max_tokens": 9, "stream": True, **prompt, **usage, **fields}
-    return translation(caller, upstream, Body(json.dumps(body).encode()), Target(model), REPLY)
+    return translation(caller, upstream, Body(json.dumps(body).encode()), Target(model), lambda: REPLY)
 
 
 def opened(caller: str) -> bytes:
@@ -91,7 +91,7 @@ def test_an_error_after_the_words_ends_the_stream_in_the_callers_dialect(caller:
 
 def test_the_request_of_a_pass_through_pair_stays_the_callers() -> None:
     body = b'{"x_odd":1.50e2,"model":"asked","messages":[{"role":"user","content":"hi"}],"max_tokens":9,"stream":true}'
-    passed = translation("anthropic", "anthropic", Body(body), Target("m"), REPLY)
+    passed = translation("anthropic", "anthropic", Body(body), Target("m"), lambda: REPLY)
     passed.stream(SAID)
     assert passed.request.body == body.replace(b'"asked"', b'"m"')
 
@@ -100,7 +100,7 @@ def test_calls_written_as_text_are_repaired_after_the_words_too() -> None:
     function = {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}
     body = {"model": "asked", "messages": [{"role": "user", "content": "hi"}], "tools": [{"function": function}]}
     asked = Body(json.dumps(body).encode())
-    passed = translation("ollama", "ollama", asked, Target("m", repair_tool_calls=True), REPLY)
+    passed = translation("ollama", "ollama", asked, Target("m", repair_tool_calls=True), lambda: REPLY)
     raw = opened("ollama") + read(passed.stream(SAID), STREAMS["ollama"](Scene('f(a="x")')).encode())
     told = grammar.check("ollama", raw)
     assert told["text"] == SAID

@@ -188,7 +188,7 @@ WHOLE = b'{"model":"up","message":{"role":"assistant","content":"turn_on(a=1)"},
 def translated(repair: bool) -> Translation:
     tools = b'[{"type":"function","function":{"name":"turn_on"}}]'
     body = Body(b'{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}],"tools":%b}' % tools)
-    return translation("openai", "ollama", body, Target("up", repair_tool_calls=repair), Reply("id", "m", 0))
+    return translation("openai", "ollama", body, Target("up", repair_tool_calls=repair), lambda: Reply("id", "m", 0))
 
 
 @pytest.mark.parametrize("repair", [True, False])

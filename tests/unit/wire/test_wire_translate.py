@@ -31,7 +31,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
 def made(caller: str, upstream: str, asked: dict[str, Any], **target: Any) -> Translation:
     body = Body(json.dumps({"model": "asked"} | asked).encode())
     reply = Reply("id-1", "asked", 1_760_000_000, include_usage=body.include_usage)
-    return translation(caller, upstream, body, Target("m", **{"capabilities": ABLE} | target), reply)
+    return translation(caller, upstream, body, Target("m", **{"capabilities": ABLE} | target), lambda: reply)
 
 
 def went(caller: str, upstream: str, asked: dict[str, Any], **target: Any) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def test_a_schema_that_is_nested_too_deeply_is_the_callers_fault() -> None:
     deep = b'{"items":' * 450 + b"{}" + b"}" * 450
     asked = b'{"model":"m","messages":[{"role":"user","content":"x"}],"format":%b}' % deep
     with pytest.raises(BadRequest, match="nested too deeply"):
-        translation("ollama", "openai", Body(asked), Target("m"), Reply("id-1", "m", 1))
+        translation("ollama", "openai", Body(asked), Target("m"), lambda: Reply("id-1", "m", 1))
 
 
 # --- answers -------------------------------------------------------------------------------------------------
@@ -394,13 +394,14 @@ def test_json_by_a_forced_tool_comes_back_as_text(caller: str) -> None:
 def test_the_same_dialect_passes_bytes() -> None:
     asked = b'{"model":"x","messages":[{"role":"user","content":"a"}],"max_tokens":1e2,"stream":false,"new":1.50}'
     for caller, upstream in NATIVES:
-        way = translation(caller, upstream, Body(asked), Target("m"), Reply("id-1", "x", 1))
+        way = translation(caller, upstream, Body(asked), Target("m"), lambda: Reply("id-1", "x", 1))
         assert way.request.body == asked.replace(b'"x"', b'"m"')
 
 
 def test_an_operation_that_a_provider_does_not_have_is_refused_in_words() -> None:
+    body = Body(b'{"prompt":"a"}')
     with pytest.raises(BadRequest, match="has no completions"):
-        translation("openai_completions", "anthropic", Body(b'{"prompt":"a"}'), Target("m"), Reply("id-1", "x", 1))
+        translation("openai_completions", "anthropic", body, Target("m"), lambda: Reply("id-1", "x", 1))
 
 
 _CALL_IDS = [f"c{at}" for at in range(10_000)]
@@ -431,5 +432,5 @@ LENGTHY = {
 def test_a_long_conversation_takes_time_in_proportion(caller: str, turns: list[Any], upstream: str) -> None:
     body = Body(json.dumps({"model": "asked", "messages": turns}).encode())
     began = time.process_time()
-    translation(caller, upstream, body, Target("model"), Reply("id", "asked", 0))
+    translation(caller, upstream, body, Target("model"), lambda: Reply("id", "asked", 0))
     assert time.process_time() - began < 1.5  # it takes 0.02 to 0.2 s, and took 3 to 5 s with the square of the length
