@@ -50,17 +50,13 @@ def tokens(progress: Progress, prompt_bytes: int) -> Tokens:
 def cost_usd(tier: Tier, used: Tokens) -> float | None:
     """US dollars for these tokens; ``None`` (unknown, not zero) where a kind that was used has no price."""
     into, out = tier.input_price, tier.output_price
-    read = into if tier.cache_read_price is None else tier.cache_read_price
-    write = into if tier.cache_write_price is None else tier.cache_write_price
-    unknown = (
-        (into is None and (out is None or used.input))
-        or (out is None and used.output)
-        or (read is None and used.cache_read)
-        or (write is None and used.cache_write)
-    )
-    if unknown:
+    if (into is None and (out is None or used.input)) or (out is None and used.output):
         return None
     millionths = used.input * (into or 0.0) + used.output * (out or 0.0)
     if used.cache_read or used.cache_write:
+        read = into if tier.cache_read_price is None else tier.cache_read_price
+        write = into if tier.cache_write_price is None else tier.cache_write_price
+        if (read is None and used.cache_read) or (write is None and used.cache_write):
+            return None
         millionths += used.cache_read * (read or 0.0) + used.cache_write * (write or 0.0)
     return millionths / 1e6
