@@ -53,10 +53,9 @@ class Doorman:
 
 
 def _bearer(authorization: bytes | None) -> bytes | None:
-    if authorization is None:
+    if authorization is None or authorization[:7].lower() != b"bearer ":
         return None
-    scheme, _, value = authorization.partition(b" ")
-    return value.strip() if scheme.lower() == b"bearer" else None
+    return authorization[7:].strip()
 
 
 def _known(client: Client) -> Identity:

@@ -119,22 +119,18 @@ class Trial:
         return wrote
 
     def _spoken(self) -> str:
-        """The dialect for this provider: Responses where both sides have it and the answer's bytes can pass.
+        """The dialect for a Responses caller's provider: its own where that has it and the answer's bytes can pass.
 
         They cannot where words of the gateway's own come first.
         """
         lane = self._lane
-        if not lane.responses or self._asked.dialect is not RESPONSES:
-            return lane.dialect
-        if self._task.said or self._step.thinking_message:
+        if not lane.responses or self._task.said or self._step.thinking_message:
             return lane.dialect
         return "responses" if self._engine.learned.has_responses(lane.backend.name) else lane.dialect
 
     def _target(self) -> Target:
         """The tier's target, with what the plan decided for this request."""
         step, wire = self._step, self._lane.wire
-        if step.think is None and step.system is None:
-            return wire
         return replace(wire, system=step.system, think=wire.think if step.think is None else step.think)
 
     async def _estimate(self) -> Step | None:
