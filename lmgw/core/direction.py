@@ -84,8 +84,7 @@ class Direction(msgspec.Struct):
         else:
             begin = MODELESS[ask.operation]
         if found is not None:
-            may_ask_for = self._identity.named_tiers
-            if may_ask_for is not None and found.name not in may_ask_for:
+            if not self._identity.may_ask_for(found.name):
                 raise forbidden("tier", found.name, self._routes.config, self._identity)
             if found.name in self.here.flagged and not ask.expert:
                 raise self._flag_missing(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from random import Random
 
@@ -21,11 +21,6 @@ STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\n".enco
 _random = Random()  # noqa: S311
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n\x00", b"   ")
-
-
-def message(status: int, headers: Sequence[Header], own: Iterable[bytes], body: bytes, first: bytes = b"") -> bytes:
-    """Return a head and ``body``; ``own``, in pieces, and ``first`` are header lines of our own, with line ends."""
-    return b"".join((STATUS_LINES[status], first, header_lines(headers) if headers else b"", *own, b"\r\n", body))
 
 
 def header_lines(headers: Sequence[Header]) -> bytes:

@@ -357,8 +357,17 @@ class Channel(Protocol):
         method, target, headers = self._so_far()
         request_id = answers.request_id(headers.get(b"x-request-id"))
         lines, body = answers.error(answers.dialect_of(target), problem, request_id)
-        own = (self.site.own_lines(), request_id.encode(), b"\r\nContent-Length: %d\r\n" % len(body), more)
-        return answers.message(problem.status, lines, own, b"" if method == b"HEAD" else body)
+        pieces = (
+            answers.STATUS_LINES[problem.status],
+            answers.header_lines(lines),
+            self.site.own_lines(),
+            request_id.encode(),
+            b"\r\nContent-Length: %d\r\n" % len(body),
+            more,
+            b"\r\n",
+            b"" if method == b"HEAD" else body,
+        )
+        return b"".join(pieces)
 
     def _so_far(self) -> tuple[bytes, bytes, Mapping[bytes, bytes]]:
         """Return method, target and headers of the request that is being read, as far as it is known."""
