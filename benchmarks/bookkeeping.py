@@ -20,6 +20,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from lmgw.config.snapshot import Backend, Client, Config, Gateway, Profile, Tier
+from lmgw.core.plan import RouteSession
 from lmgw.core.steps import Ended, Event
 from lmgw.gateway.asked import Asked
 from lmgw.gateway.engine import Engine
@@ -73,7 +74,7 @@ def finished_task(made: Engine) -> Task:
     task = Task(made, made.current, inbound, Browser())
     task.identity = made.current.doorman.clients["laptop"]
     task.asked = asked = Asked(inbound, None)
-    task.session = session = made.session(made.current, task.identity, asked)
+    task.session = session = RouteSession(made.current.routes, task.identity, asked, made.circuits, made.random)
     session.start(now - 1.2)
     task.progress = progress = Progress(content=True, finish="stop", usage=Usage(211, 98), chars=400)
     session.feed(Event(progress), now - 0.4)
@@ -111,11 +112,11 @@ def measure() -> Iterator[tuple[str, float]]:
     made = engine(clock, silent)
     task = finished_task(made)
     lane = made.current.lanes["fast"]
-    yield "the entry alone", cost_us(lambda: entry_of(task, clock.seconds(), clock.seconds()))
+    yield "the entry alone", cost_us(lambda: entry_of(task, clock.seconds(), 0.0))
     yield "the watch over backends", cost_us(lambda: made.watch.succeeded(lane))
     yield (
         "entry, rings, totals, sums, plots, metrics",
-        cost_us(lambda: made.books.finished([(task, clock.seconds(), clock.seconds())])),
+        cost_us(lambda: made.books.finished([(task, clock.seconds())], 0.0)),
     )
     with null_log("text") as text, null_log("json") as structured, tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "traffic.jsonl")
@@ -140,7 +141,7 @@ class Ticking:
         self._count = 0
 
     def __call__(self) -> None:
-        self._made.books.finished([(self._task, self._clock.seconds(), self._clock.seconds())])
+        self._made.books.finished([(self._task, self._clock.seconds())], 0.0)
         self._count += 1
         if self._count % A_TICK == 0:
             self._clock.advance(0.5)

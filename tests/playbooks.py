@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lmgw.config.snapshot import Backend, Client, Config, Gateway, Mode, Profile, Rule, Tier
-from lmgw.core.ask import Ask, Prompt, Turn
+from lmgw.core.ask import Prompt, Supposed, Turn
 from lmgw.core.identity import Identity
 from lmgw.core.plan import RouteSession
 from lmgw.core.routes import Routes
@@ -200,7 +200,7 @@ class Playbook:
         **ask: Any,
     ) -> None:
         self.now = now
-        self.ask = Ask(
+        self.ask = Supposed(
             model, prompt if callable(prompt) else lambda: prompt, size, lambda: images, **{"stream": True} | ask
         )
         self.health = health or Conditions()

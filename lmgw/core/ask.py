@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -76,17 +76,35 @@ class Prompt(msgspec.Struct, frozen=True):
         return cls(tuple(turns), tool_result, tuple(texts), len(told), unknown)
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(Protocol):
     """One request as routing sees it.
 
     :ivar model: the caller's model hint, ``None`` or empty where it names none.
     :ivar size: bytes of the body: no text in it has more tokens than that.
-    :ivar prompt: reads the body; called at most once, and only where the route depends on it.
-    :ivar may_hold_images: a cheap look at the body's bytes for images and documents; may say yes wrongly, never no.
-    :ivar expert: the caller sent ``X-LMG-Expert: true``.
     :ivar priority: what ``X-LMG-Priority`` asked for.
     :ivar deadline: when the request's time is used up, in seconds of the clock that ``now`` comes from.
     """
+
+    model: str | None
+    size: int
+    operation: Operation
+    stream: bool
+    priority: int | None
+    deadline: float | None
+
+    @property
+    def expert(self) -> bool:
+        """Whether the caller sent ``X-LMG-Expert: true``."""
+
+    def prompt(self) -> Prompt:
+        """Read the body; called at most once, and only where the route depends on it."""
+
+    def may_hold_images(self) -> bool:
+        """Look at the body's bytes for images and documents, cheaply; may say yes wrongly, never no."""
+
+
+class Supposed(msgspec.Struct):
+    """An :class:`Ask` of given values, where no request has come."""
 
     model: str | None
     prompt: Callable[[], Prompt]

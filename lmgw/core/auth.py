@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from hashlib import sha256
 
 from lmgw.config.snapshot import Client, Config
 from lmgw.core.identity import Identity
@@ -28,7 +28,7 @@ class Doorman:
 
     def __init__(self, config: Config) -> None:
         known = [(client.key_sha256, _known(client)) for client in config.clients]
-        self._by_digest = {digest: identity for digest, identity in known if digest}
+        self._by_digest = {bytes.fromhex(digest): identity for digest, identity in known if digest}
         self.clients = {identity.name: identity for _, identity in known}
         self._stranger: Identity | None = None
         if not config.auth_required:
@@ -43,17 +43,17 @@ class Doorman:
 
         Raises :class:`~lmgw.errors.Unauthorized` where keys are required, this is none, and there is no public profile.
         """
-        for key in (_bearer(authorization), x_api_key) if self._by_digest else ():
-            identity = self._by_digest.get(hashlib.sha256(key).hexdigest()) if key else None
-            if identity is not None:
-                return identity
+        if self._by_digest:
+            for key in (_bearer(authorization), x_api_key):
+                if key and (identity := self._by_digest.get(sha256(key).digest())) is not None:
+                    return identity
         if self._stranger is not None:
             return self._stranger
         raise Unauthorized(WRONG_KEY if _bearer(authorization) or x_api_key else NO_KEY)
 
 
 def _bearer(authorization: bytes | None) -> bytes | None:
-    if authorization is None or authorization[:7].lower() != b"bearer ":
+    if authorization is None or (authorization[:7] != b"Bearer " and authorization[:7].lower() != b"bearer "):
         return None
     return authorization[7:].strip()
 

@@ -77,10 +77,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     :ivar status: what the caller got; 499 where it left before there was one.
     :ivar overhead_ms: the gateway's own time up to the first content (or the failure).
     :ivar tokens: of the answer that was sent; ``cost_usd`` is of all that was paid for.
+    :ivar reasons: why each tier was chosen or skipped.
     :ivar discarded: answers that were not sufficient, or broke before they were shown.
     :ivar classifying: what classifiers answered.
     :ivar lossy: the request's fields that could not be carried over to the tier's dialect.
-    :ivar reasons: why each tier was chosen or skipped.
     :ivar timeline: where the time went, in order.
     """
 
@@ -113,12 +113,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     end_reason: str = "complete"
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
+    reasons: Sequence[Reason] = ()
+    # Of few requests:
     discarded: tuple[Spent, ...] = ()
     classifying: tuple[Spent, ...] = ()
     user: str | None = None
     attribution: Mapping[str, str] = {}
     lossy: tuple[str, ...] = ()
-    reasons: Sequence[Reason] = ()
     timeline: tuple[Span, ...] = ()
 
     @property

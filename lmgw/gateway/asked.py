@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from lmgw.core.ask import Ask, Operation, Prompt
+from lmgw.core.ask import Operation, Prompt
 from lmgw.errors import BadRequest
 from lmgw.gateway.inbound import Inbound, Route
 from lmgw.wire.body import Body
@@ -56,14 +56,27 @@ _KINDS = {
 
 
 class Asked:
-    """One request's body and what it comes to.
+    """One request's body and what it comes to: the :class:`~lmgw.core.ask.Ask` that its route is found for.
 
     :ivar dialect: the caller's.
     :ivar stream: whether the answer is streamed; Ollama's routes stream unless told otherwise.
+    :ivar loads_model: it is Ollama's way to load a model: a chat about nothing.
     :ivar deadline: when its time is used up, in the reactor's seconds; ``None`` = never.
     """
 
-    __slots__ = ("_kind", "body", "deadline", "dialect", "inbound", "operation", "stream")
+    __slots__ = (
+        "_kind",
+        "body",
+        "deadline",
+        "dialect",
+        "inbound",
+        "loads_model",
+        "model",
+        "operation",
+        "priority",
+        "size",
+        "stream",
+    )
 
     def __init__(self, inbound: Inbound, deadline: float | None) -> None:
         """Read ``inbound``. Raises :class:`~lmgw.errors.BadRequest` naming what is wrong with its body."""
@@ -73,6 +86,10 @@ class Asked:
         if coding is not None:
             _require_plain(coding)
         self.body = body = Body(inbound.body)
+        self.model = body.model
+        self.size = len(body.data)
+        priority = inbound.headers.get(b"x-lmg-priority")
+        self.priority = None if priority is None else _integer(priority)
         self._kind = kind = _KINDS[inbound.route]
         if kind.required is not None:
             body.require_list(kind.required)
@@ -80,35 +97,19 @@ class Asked:
         self.operation = operation = kind.operation
         stream = kind.ollama if body.stream is None else body.stream
         self.stream = stream and (operation == "chat" or operation == "completions")
-
-    @property
-    def loads_model(self) -> bool:
-        """Whether this is Ollama's way to load a model: a chat about nothing."""
-        said = self._kind.said
-        if said is None or len(memoryview(self.body.fields.get(said, b""))) > EMPTY_BYTES:
-            return False
-        return is_load_request(self.body.parsed)
+        self.loads_model = kind.said is not None and _says_nothing(body, kind.said) and is_load_request(body.parsed)
 
     def loaded(self, reply: Reply) -> bytes:
         """Return the answer to a request that loads a model: there is nothing to load here."""
         dialect = OLLAMA_GENERATE if self.inbound.route is Route.OLLAMA_GENERATE else OLLAMA
         return dialect.render_loaded(self.body.parsed, reply)
 
-    def routing(self) -> Ask:
-        """Return the request as routing sees it."""
-        body, headers = self.body, self.inbound.headers
-        expert, priority = headers.get(b"x-lmg-expert"), headers.get(b"x-lmg-priority")
-        return Ask(
-            model=body.model,
-            prompt=self.prompt,
-            size=len(body.data),
-            may_hold_images=self.may_hold_images,
-            operation=self.operation,
-            stream=self.stream,
-            expert=expert is not None and expert.strip().lower() == b"true",
-            priority=None if priority is None else _integer(priority),
-            deadline=self.deadline,
-        )
+    # What is asked of an Ask:
+
+    @property
+    def expert(self) -> bool:
+        """Whether the caller sent ``X-LMG-Expert: true``."""
+        return self.inbound.headers.get(b"x-lmg-expert", b"").strip().lower() == b"true"
 
     def may_hold_images(self) -> bool:
         """Whether any part's tokens may be more than its bytes; may say yes wrongly, never no."""
@@ -159,6 +160,10 @@ class Asked:
         if self.operation == "embeddings":
             return translate_embeddings(caller, upstream, self.body, target, reply())  # type: ignore[arg-type]
         return translation(caller, upstream, self.body, target, reply)
+
+
+def _says_nothing(body: Body, field: str) -> bool:
+    return len(memoryview(body.fields.get(field, b""))) <= EMPTY_BYTES
 
 
 def _require_plain(coding: bytes) -> None:

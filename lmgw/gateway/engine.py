@@ -12,11 +12,9 @@ from twisted.internet.defer import Deferred
 
 from lmgw.config.snapshot import Config
 from lmgw.core.identity import Identity
-from lmgw.core.plan import RouteSession
 from lmgw.core.tokens import CalibratedEstimate
 from lmgw.errors import Overloaded
 from lmgw.gateway.admission import Admission
-from lmgw.gateway.asked import Asked
 from lmgw.gateway.events import Events
 from lmgw.gateway.export import Export
 from lmgw.gateway.figures import snapshot
@@ -51,6 +49,7 @@ class Engine:
     :ivar current: what new requests are served with.
     :ivar draining: the gateway is about to stop.
     :ivar now: seconds of the reactor's clock; ``epoch_s`` are those since 1970.
+    :ivar random: a number from 0 to 1.
     """
 
     current: Runtime
@@ -74,16 +73,15 @@ class Engine:
         self.count_tokens: Callable[[str], int] = CalibratedEstimate().count
         self.pools = Pools(reactor)
         self.client = RelayClient.over(reactor, self.pools)
-        self._random = random
+        self.random = random
         self.started_s = int(epoch_s())
         self._started_at = reactor.seconds()
-        self._tasks: dict[Task, None] = {}
-        self._ticker = Ticker(reactor)
+        self._tasks: Ticker[Task] = Ticker(reactor)
         self.events = Events(reactor, self._greeting, self.snapshot, epoch_s)
         self.export = Export(self.now, epoch_s)
         self.watch = Watch(self.circuits, self.now, epoch_s, self.events.mark)
         self._books = Books(self.events, self.export, epoch_s, write_lines)
-        self._ended: list[tuple[Task, float, float]] = []
+        self._ended: list[tuple[Task, float]] = []
         self.events.mark("start", f"lmgw {VERSION} started")
 
     # --- configurations ----------------------------------------------------------------------------------------------
@@ -103,7 +101,7 @@ class Engine:
         self.watch.adopt(runtime.config)
         if runtime.routes.largest_window:
             self.count_tokens = counter()
-        self._ticker.configure(gateway.keepalive_ms, gateway.early_begin_ms, gateway.request_timeout_ms)
+        self._tasks.configure(gateway.keepalive_ms, gateway.early_begin_ms, gateway.request_timeout_ms)
         before = getattr(self, "current", runtime)
         self.current = runtime
         if before.config.gateway.admin_token != gateway.admin_token:
@@ -119,11 +117,11 @@ class Engine:
 
     def snapshot(self) -> dict[str, Any]:
         """Return what runs now, JSON-ready."""
-        return snapshot(self, self._tasks)
+        return snapshot(self, self._tasks.members)
 
     def running(self, id: str) -> dict[str, Any] | None:
         """Return the request of this id as it stands; ``None`` where none is in flight."""
-        return next((row(task, self.now()) for task in self._tasks if task.inbound.request_id == id), None)
+        return next((row(task, self.now()) for task in self._tasks.members if task.inbound.request_id == id), None)
 
     def _greeting(self) -> dict[str, Any]:
         """What every dashboard is told first: a change of ``started_at`` is a restart."""
@@ -134,7 +132,7 @@ class Engine:
     @property
     def in_flight(self) -> int:
         """How many requests are being served."""
-        return len(self._tasks)
+        return len(self._tasks.members)
 
     def refusal(self) -> Overloaded | None:
         """Return why no request can be taken right now; asked when the head of one has been read."""
@@ -146,28 +144,22 @@ class Engine:
         ``identity`` is whom the gateway has let in by other means than a client's key: an operator.
         """
         runtime = self.current
-        if len(self._tasks) >= runtime.config.gateway.max_in_flight:
+        if len(self._tasks.members) >= runtime.config.gateway.max_in_flight:
             error = Overloaded("The gateway serves as many requests as it may; try again in a moment")
             body = DIALECTS[inbound.route.dialect].render_error(error, inbound.request_id)
             sink.answer(error.status, [JSON, *of_error(error)], body)
             self._books.turned_away(inbound, error)
             return
         task = Task(self, runtime, inbound, sink, identity)
-        self._tasks[task] = None
-        self._ticker.add(task)
+        self._tasks.add(task)
         task.start()
-
-    def session(self, runtime: Runtime, identity: Identity, asked: Asked) -> RouteSession:
-        """Return the route session of one request."""
-        return RouteSession(runtime.routes, identity, asked.routing(), self.circuits, self._random)
 
     def finished(self, task: Task) -> None:
         """A request is over: its record is made at the end of this turn of the event loop."""
-        self._ticker.remove(task)
-        del self._tasks[task]
+        self._tasks.remove(task)
         if not self._ended:
             self.reactor.callLater(0, self._record)
-        self._ended.append((task, self.now(), self.epoch_s()))
+        self._ended.append((task, self.now()))
         if self.watch.troubles and task.session is not None:
             self.watch.ended(task.session.trace, task.runtime.config.tiers, task.inbound.request_id)
 
@@ -181,7 +173,7 @@ class Engine:
         """Make the records of what has ended; one after the other they cost half of what each does alone."""
         ended, self._ended = self._ended, []
         if ended:
-            self._books.finished(ended)
+            self._books.finished(ended, self.epoch_s() - self.now())
 
     def reopen(self) -> None:
         """Open the traffic log again: it may have been moved away; the old file gets what has ended."""
@@ -194,12 +186,12 @@ class Engine:
 
     def cut(self) -> None:
         """Abort everything in flight: the gateway stops."""
-        for task in list(self._tasks):
+        for task in list(self._tasks.members):
             task.end("shutdown")
 
     def close(self) -> Deferred[None]:
         """Close what is open towards providers, dashboards and the disk; fires when it is."""
-        self._ticker.stop()
+        self._tasks.stop()
         self._record()
         self.events.drop_all()
         self.export.close()

@@ -53,7 +53,7 @@ async def explained(engine: Engine, body: bytes, given: Circumstances) -> dict[s
     headers = {b"x-lmg-expert": b"true" if given.expert else b"false"}
     if given.priority is not None:
         headers[b"x-lmg-priority"] = str(given.priority).encode()
-    ask = Asked(Inbound(given.route, "explain", body, headers), None).routing()
+    ask = Asked(Inbound(given.route, "explain", body, headers), None)
     counted = 0
     if runtime.routes.largest_window:
         counted = await measure(engine.reactor, engine.count_tokens, ask.prompt().texts, runtime.routes.largest_window)

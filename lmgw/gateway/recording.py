@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from msgspec.structs import replace
 from twisted.logger import Logger
 
 from lmgw.config.snapshot import Gateway, Tier
@@ -77,18 +78,18 @@ class Books:
         self._keeps_bodies = gateway.traffic_log_debug
         self._export.configure(gateway.traffic_log_path)
 
-    def finished(self, ended: Sequence[tuple[Task, float, float]]) -> None:
-        """These requests are over, each at a time of the reactor's clock that was so many seconds since 1970.
+    def finished(self, ended: Sequence[tuple[Task, float]], zero_s: float) -> None:
+        """These requests are over, each since a time of the reactor's clock, whose zero was at ``zero_s`` since 1970.
 
         As they ended within one turn of the event loop, they are added up as of the last one's time.
         """
         kept: list[Kept] = []
-        for task, now, epoch_s in ended:
+        for task, now in ended:
             if isinstance(task.error, RateLimited):
                 self.counters.limited[task.error.scope] += 1
             body = task.inbound.body[:BODY_BYTES] if self._keeps_bodies else None
-            kept.append((entry_of(task, now, epoch_s), body, task.inbound.received_at, task.spans))
-        self._enter(kept, ended[-1][2])
+            kept.append((entry_of(task, now, zero_s), body, task.inbound.received_at, task.spans))
+        self._enter(kept, zero_s + ended[-1][1])
 
     def turned_away(self, inbound: Inbound, error: Overloaded) -> None:
         """A request was not even begun with."""
@@ -121,27 +122,27 @@ class Books:
         self._write_lines(entries, epoch_s)
 
 
-def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
-    """Return the record of a task that has just ended, all but its timeline.
+def entry_of(task: Task, now: float, zero_s: float) -> Entry:
+    """Return the record of a task that has ended, all but its timeline.
 
-    ``now`` is of the reactor's clock, ``epoch_s`` since 1970.
+    ``now`` is of the reactor's clock, whose zero was at ``zero_s`` since 1970.
     A request whose client went away is no failure: nobody failed it.
     """
     inbound, asked, session, error = task.inbound, task.asked, task.session, task.error
     trace = NOWHERE if session is None else session.trace
     tier = trace.tier or NO_TIER
     received, first = inbound.received_at, task.first_content_at
-    latency_ms = milliseconds(now - received)
     used = Tokens() if task.progress is None else tokens(task.progress, len(inbound.body))
     cost = cost_usd(tier, used)
     discarded = _discarded(task) if task.discarded else ()
     classifying = tuple(task.classifying)
     if cost is not None and (discarded or classifying):
         cost += sum(spent.cost_usd or 0.0 for spent in discarded + classifying)
-    # In the order of Entry's fields: by their names it takes eight times as long, most of what a record costs.
-    return Entry(
+    # In the order of Entry's fields, and not more than 30: by their names it takes eight times as long, with one more
+    # twice as long.
+    entry = Entry(
         inbound.request_id,
-        epoch_s - latency_ms / 1e3,
+        zero_s + received,
         "" if task.identity is None else task.identity.name,
         trace.profiles[-1] if trace.profiles else "",
         trace.profiles,
@@ -160,7 +161,7 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         trace.attempts,
         milliseconds(task.queued_s) if task.queued_s else 0.0,
         None if first is None else milliseconds(first - received),
-        latency_ms,
+        milliseconds(now - received),
         milliseconds((now if first is None else first) - received - task.waited_s),
         error is None,
         task.status,
@@ -169,13 +170,18 @@ def entry_of(task: Task, now: float, epoch_s: float) -> Entry:
         "complete" if error is None and task.end_reason == "complete" else _end_reason(task),
         used,
         cost,
-        discarded,
-        classifying,
-        task.user if inbound.proxied else None,
-        _attribution(task) if inbound.proxied else {},
-        task.lossy,
         trace.reasons,
     )
+    if discarded or classifying or task.lossy or inbound.proxied:
+        entry = replace(
+            entry,
+            discarded=discarded,
+            classifying=classifying,
+            user=task.user if inbound.proxied else None,
+            attribution=_attribution(task) if inbound.proxied else {},
+            lossy=task.lossy,
+        )
+    return entry
 
 
 def _discarded(task: Task) -> tuple[Spent, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lmgw.config.snapshot import Mode, Profile
-from lmgw.core.ask import Ask, Prompt, Turn
+from lmgw.core.ask import Prompt, Supposed, Turn
 from lmgw.core.classify import Label, read
 from lmgw.core.plan import RouteSession
 from lmgw.core.steps import Admitted, Classify, Labelled, Wait
@@ -59,7 +59,7 @@ async def rehearse(engine: Engine, profile: Profile, text: str) -> Rehearsal:
     Whoever rehearses does so in a process of its own, where no other request could be ahead of it.
     """
     prompt = Prompt(turns=(Turn("user", text),), texts=(text,), messages=1)
-    ask = Ask(None, lambda: prompt, len(text), lambda: False)
+    ask = Supposed(None, lambda: prompt, len(text), lambda: False)
     who = operator(engine.current, profile.name, "classify-test")
     session = RouteSession(engine.current.routes, who, ask, engine.circuits, lambda: 0.0)
     inbound = Inbound(Route.CHAT, "classify-test", b"")

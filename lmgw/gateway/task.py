@@ -80,7 +80,6 @@ class Task:
     """
 
     __slots__ = (
-        "_created_s",
         "_heard_at",
         "_running",
         "_slot",
@@ -145,7 +144,6 @@ class Task:
         #: When the session was last told something, in the reactor's seconds.
         self.told_at = inbound.received_at
         self._heard_at = inbound.received_at
-        self._created_s = int(engine.epoch_s())
         self._running: Running | None = None
         self.trial: Trial | None = None
         self._slot: Slot | None = None
@@ -250,7 +248,7 @@ class Task:
         if asked.loads_model:
             self.answer(200, asked.loaded(self.reply_form("")))
             return None
-        self.session = session = engine.session(runtime, identity, asked)
+        self.session = session = RouteSession(runtime.routes, identity, asked, engine.circuits, engine.random)
         step = session.start(now)
         if limits is not None:
             limits.profile(session.profile, now)
@@ -389,10 +387,12 @@ class Task:
         A stream that has begun goes on under the name that it began with, whichever tier answers in the end.
         """
         assert self.asked is not None
-        return self.asked.reply(self.named or model, self._created_s, self._elapsed_ns)
+        received_s = int(self.engine.epoch_s() - self._elapsed_s)
+        return self.asked.reply(self.named or model, received_s, lambda: int(self._elapsed_s * 1e9))
 
-    def _elapsed_ns(self) -> int:
-        return int((self.engine.now() - self.inbound.received_at) * 1e9)
+    @property
+    def _elapsed_s(self) -> float:
+        return self.engine.now() - self.inbound.received_at
 
     def begin(self, lines: bytes, more: Sequence[Header] = ()) -> None:
         """Open a streamed answer, unless that was done early."""

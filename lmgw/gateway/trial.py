@@ -138,7 +138,7 @@ class Trial:
         task, engine = self._task, self._engine
         self._passage.leave()
         try:
-            tokens = await estimate(engine.reactor, engine.count_tokens, self._asked.routing())
+            tokens = await estimate(engine.reactor, engine.count_tokens, self._asked)
         except GatewayError as error:
             return task.feed(Failed(Fault(FaultKind.REFUSED, error)))
         counted = Ended(Progress(finish="stop"))

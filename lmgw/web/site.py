@@ -41,7 +41,7 @@ class Site(server.Site):
         self.route = Router(port).route
         self._waiting: dict[Channel, None] = {}
         self._shut: set[Any] = set()
-        self._ticker = Ticker(reactor)
+        self._ticker: Ticker[Channel] = Ticker(reactor)
         self._configured: Gateway | None = None
         self._second, self._own = -1, b""
 

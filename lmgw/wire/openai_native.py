@@ -61,7 +61,7 @@ class Operation:
             capabilities = target.capabilities
             if target.think is not None and capabilities.reasoning and not body.fields.keys() & _REASONING_FIELDS:
                 edits["reasoning_effort"] = effort(Reasoning(enabled=target.think), capabilities)
-        if _adds_usage(body, target):
+        if body.stream and _adds_usage(body, target):
             own = bytes(body.fields.get("stream_options", b"null"))
             edits["stream_options"] = Raw(splice_object(b"{}" if own == b"null" else own, _INCLUDE_USAGE))
         return Rendered(self.path, splice(body, edits, patches))
@@ -174,7 +174,8 @@ def _length(text: Any) -> int:
 
 
 def _adds_usage(body: Body, target: Target) -> bool:
-    return body.stream is True and target.stream_usage and not body.include_usage
+    """Whether the gateway asks for a stream's usage where the caller does not."""
+    return target.stream_usage and not body.include_usage
 
 
 def _system(body: Body, system: str) -> Patch:

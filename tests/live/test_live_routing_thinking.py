@@ -224,7 +224,7 @@ async def test_one_of_several_is_picked_by_chance(tmp_path):
     text = CONFIG.replace(f"[{json.dumps(HM)}]", '["a ", "b ", "c "]')
     async with musing(tmp_path, text) as at:
         chances = iter((0.0, 0.5, 0.99))
-        at.gateway.engine._random = lambda: next(chances)
+        at.gateway.engine.random = lambda: next(chances)
         said = []
         for _ in range(3):
             at["one"].next(says("x" * 120))

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lmgw.core.ask import Ask, Prompt
+from lmgw.core.ask import Prompt, Supposed
 from lmgw.core.tokens import CalibratedEstimate
 from lmgw.gateway.measuring import SLICE, counter, estimate, measure
 
@@ -53,7 +53,7 @@ class MeasureTest(SynchronousTestCase):
     def test_an_estimate_counts_everything_whatever_the_size(self) -> None:
         """Each message costs 4 tokens, an image 1,500, and a tenth is added for what nobody can see."""
         prompt = Prompt(texts=("a" * SLICE, "b" * SLICE), messages=2, images=1)
-        ask = Ask("m", lambda: prompt, size=1, may_hold_images=lambda: True, operation="count_tokens")
+        ask = Supposed("m", lambda: prompt, size=1, may_hold_images=lambda: True, operation="count_tokens")
         result = Deferred.fromCoroutine(estimate(self.clock, self.count, ask))
         self.clock.pump([0] * 3)
         self.assertEqual(self.successResultOf(result), -(-(2 * SLICE + 2 * 4 + 1500) * 11 // 10))

@@ -77,7 +77,7 @@ def test_every_field_of_a_record_holds_what_its_name_says():
         spans=[("attempt", "fast", 100.25, 101.0)], discarded=[(tier, Progress(usage=Usage(1), finish="stop"))],
         classifying=[label],
     )  # fmt: skip
-    entry = entry_of(task, 102.0, 1002.0)  # type: ignore[arg-type]
+    entry = entry_of(task, 102.0, 900.0)  # type: ignore[arg-type]
     assert whole((entry, None, 100.0, task.spans)) == Entry(
         id="req_1", timestamp=1000.0, client="laptop", profile="night", profile_chain=["default", "night"],
         requested_model="hint", tier="fast", backend="up", model="m-1", dialect="anthropic", operation="chat",

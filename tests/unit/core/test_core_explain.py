@@ -2,7 +2,7 @@
 
 import playbooks as p
 
-from lmgw.core.ask import Ask
+from lmgw.core.ask import Supposed
 from lmgw.core.explain import Explanation, explain
 from lmgw.core.routes import Routes
 
@@ -21,7 +21,7 @@ def _explain(model: str | None = None, label: str | None = None, **how: object) 
     health = how.pop("health", p.Conditions())
     size = how.pop("size", 100)
     prompt = how.pop("prompt", p.HELLO)
-    ask = Ask(model, lambda: prompt, size, lambda: False, **how)
+    ask = Supposed(model, lambda: prompt, size, lambda: False, **how)
     return explain(
         Routes(how.pop("config", CONFIG)), p.ANYBODY, ask, health, 0.0, label=label, count=lambda step: 20_000
     )
@@ -67,14 +67,14 @@ def test_every_tier_skipped_has_a_reason() -> None:
 
 def test_retries_do_not_repeat_a_tier_in_the_order() -> None:
     config = p.config(["a:1"], gateway=p.Gateway(max_retries=3))
-    ask = Ask("a:1", lambda: p.HELLO, 9, lambda: False)
+    ask = Supposed("a:1", lambda: p.HELLO, 9, lambda: False)
     plan = explain(Routes(config), p.ANYBODY, ask, p.Conditions(), 0.0, label=None, count=lambda step: 0)
     assert plan.order == ("a:1",)
 
 
 def test_lines_are_passed_and_prompts_counted() -> None:
     config = p.config([p.tier("a:1", max_context_tokens=1000, max_concurrent=1)])
-    ask = Ask("a:1", lambda: p.Prompt(texts=("x" * 9000,)), 9000, lambda: False)
+    ask = Supposed("a:1", lambda: p.Prompt(texts=("x" * 9000,)), 9000, lambda: False)
     plan = explain(Routes(config), p.ANYBODY, ask, p.Conditions(), 0.0, label=None, count=lambda step: 20_000)
     assert plan.order == ()
     assert plan.error is not None
@@ -86,7 +86,7 @@ def test_a_fixed_reply_and_an_error_are_the_plan_too() -> None:
     assert _explain("closed").reply == "Closed."
     assert _explain("closed").order == ()
     refused = p.config(["a:1"])
-    ask = Ask("gpt-9", lambda: p.HELLO, 9, lambda: False)
+    ask = Supposed("gpt-9", lambda: p.HELLO, 9, lambda: False)
     plan = explain(Routes(refused), p.ANYBODY, ask, p.Conditions(), 0.0, label=None, count=lambda step: 0)
     assert plan.error is not None
     assert plan.error.status == 404

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmgw.core.ask import Ask, Prompt
+from lmgw.core.ask import Prompt, Supposed
 from lmgw.core.fit import PromptSize, Unmeasured
 from lmgw.core.tokens import CalibratedEstimate
 
@@ -16,7 +16,7 @@ def _never() -> Prompt:
 
 def _size(size: int, prompt: object = _never, *, images: bool = False, largest: int = 200_000) -> PromptSize:
     made = prompt if callable(prompt) else lambda: prompt
-    return PromptSize(Ask("x", made, size, lambda: images), largest)
+    return PromptSize(Supposed("x", made, size, lambda: images), largest)
 
 
 def _window(tokens: int | None) -> object:
@@ -27,7 +27,7 @@ def test_no_limit_costs_nothing() -> None:
     def asked() -> bool:
         raise AssertionError("not even a look at the bytes")
 
-    assert PromptSize(Ask("x", _never, 10**9, asked), 0).fits(_window(None))
+    assert PromptSize(Supposed("x", _never, 10**9, asked), 0).fits(_window(None))
 
 
 def test_bytes_alone_decide_that_a_text_of_n_bytes_fits() -> None:
