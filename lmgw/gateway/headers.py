@@ -17,6 +17,8 @@ _ANTHROPIC = (b"anthropic-version", b"anthropic-beta")
 _BACK = (b"retry-after", b"openai-processing-ms")
 _BACK_SAME_DIALECT = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _UPSTREAM_ID = (b"x-request-id", b"request-id")
+#: What nearly every answer has and no caller sees; asked first, it saves a call each.
+_USUAL = frozenset((b"connection", b"content-length", b"content-type", b"date", b"server", b"transfer-encoding"))
 #: Bytes of the longest name that is passed on, and so of those that are remembered.
 _LONGEST = 64
 
@@ -48,8 +50,7 @@ def inbound(head: Head, native: bool, lossy: Sequence[str] = ()) -> list[Header]
     """
     passed = []
     for name, value in head.headers:
-        shown = _shown(name, native) if len(name) <= _LONGEST else None
-        if shown is not None:
+        if name not in _USUAL and len(name) <= _LONGEST and (shown := _shown(name, native)) is not None:
             passed.append((shown, value))
     if lossy:
         passed.append((b"X-LMG-Lossy", ", ".join(lossy).encode()))

@@ -1,10 +1,13 @@
 """The last hour for plots: slots of ten seconds, quantiles that err a little high."""
 
+from math import ceil
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lmgw.core.history import SLOTS, History
+from lmgw.core.history import SLOTS, History, Times
 from lmgw.core.record import Entry
 from lmgw.core.usage import Tokens
 
@@ -48,6 +51,23 @@ def test_a_quantile_is_of_all_values():
     for value in [10.0] * 90 + [1000.0] * 10:
         history.add([entry(ttft_ms=value)], 1000.0)
     (point,) = history.points(0)
+    assert point["ttft_p50_ms"] < 12 < 1000 <= point["ttft_p95_ms"]
+
+
+@given(st.lists(st.floats(0.0, 600_000.0), min_size=1, max_size=40), st.sampled_from((0.5, 0.95)))
+def test_any_times_are_told_as_well_as_one(values, share):
+    times = Times()
+    times.new_ms += values
+    exact = sorted(values)[ceil(share * len(values)) - 1]
+    assert exact - 0.1 <= times.quantile(share) <= exact * 1.125 + 0.2
+
+
+def test_more_times_than_are_counted_at_once_are_all_counted():
+    history = History()
+    for value in [10.0] * 1900 + [1000.0] * 200:
+        history.add([entry(ttft_ms=value)], 1000.0)
+    (point,) = history.points(0)
+    assert point["requests"] == 2100
     assert point["ttft_p50_ms"] < 12 < 1000 <= point["ttft_p95_ms"]
 
 
