@@ -87,6 +87,7 @@ class Trial:
             self._exchange = exchange = self._engine.client.exchange(
                 lane.upstream, sent.path, extra, sent.body, lane.timers, b"POST", step.fresh
             )
+            sent.body = b""
             self._outcome = "abandoned"
             self._sent_at = self._engine.now()
             head = await exchange

@@ -42,9 +42,10 @@ class Target:
     keep_alive: int | str | None = None
 
 
-class Rendered(msgspec.Struct, frozen=True):
+class Rendered(msgspec.Struct):
     """A request ready to be sent: its body, and what was lost on the way (names of the caller's fields).
 
+    Who has sent it empties ``body``: it may be megabytes, and an answer may take minutes.
     ``path`` is relative to the backend's base (``/chat/completions``, ``/messages``, ``/api/chat``);
     ``headers`` are the dialect's own (``anthropic-version``), never auth.
     """

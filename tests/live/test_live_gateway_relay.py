@@ -1,6 +1,8 @@
 """The relay over real sockets: what is passed on, when, and what happens when either side stops."""
 
 import json
+import tracemalloc
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -9,6 +11,8 @@ from gateway_rig import ENVIRON, ONE_TIER, Gateway
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+
+import lmgw
 
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "local:fast", "messages": [{"role": "user", "content": "hello"}]}
@@ -190,6 +194,23 @@ async def test_a_client_that_goes_away_before_the_answer_closes_the_upstream_too
     client.drop()
     await upstream.connections[0].closed
     assert gateway.last.status == 499
+
+
+@pytest_twisted.ensureDeferred
+async def test_while_the_provider_thinks_a_body_is_held_once(gateway, upstream):
+    """As it came, for another tier; not also as it was sent."""
+    body = json.dumps({**HELLO, "messages": [{"role": "user", "content": "x" * 2_000_000}]}).encode()
+    upstream.next(Silence())
+    tracemalloc.start()
+    try:
+        client = await gateway.open(CHAT, body)
+        await upstream.asked()
+        held = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, f"{Path(lmgw.__file__).parent}/*")])
+    finally:
+        tracemalloc.stop()
+    client.drop()
+    await upstream.connections[0].closed
+    assert sum(trace.size for trace in held.traces) < 1.2 * len(body)
 
 
 @pytest_twisted.ensureDeferred
