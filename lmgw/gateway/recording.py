@@ -79,7 +79,7 @@ class Books:
         self._export.configure(gateway.traffic_log_path)
 
     def finished(self, ended: Sequence[tuple[Task, float]], zero_s: float) -> None:
-        """These requests are over, each since a time of the reactor's clock, whose zero was at ``zero_s`` since 1970.
+        """These requests are over, each ended at a time of the reactor's clock, whose zero was ``zero_s`` after 1970.
 
         As they ended within one turn of the event loop, they are added up as of the last one's time.
         """

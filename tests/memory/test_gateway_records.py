@@ -10,10 +10,12 @@ from lmgw.config.snapshot import Config, Gateway, Mode, Tier
 from lmgw.core.record import Entry, Reason, Span, Spent, TriedTier, whole
 from lmgw.core.usage import Tokens
 from lmgw.errors import Unavailable
+from lmgw.gateway.asked import Asked
 from lmgw.gateway.engine import Engine
 from lmgw.gateway.inbound import Inbound, Route
 from lmgw.gateway.metrics import AT_ONCE, Counters
 from lmgw.gateway.recording import entry_of
+from lmgw.gateway.task import Task
 from lmgw.wire.events import Usage
 from lmgw.wire.progress import Progress
 
@@ -44,6 +46,20 @@ def test_those_of_one_turn_are_made_at_its_end_and_their_lines_written_at_once(t
     assert lines == []
     made.reactor.advance(0)
     assert [[entry.id for entry in written] for written in lines] == [["req_1", "req_2"]]
+
+
+def test_an_answer_was_created_when_its_request_came_however_late_that_is_asked():
+    clock = MemoryReactorClock()
+    clock.advance(50.0)
+    made = Engine(clock, epoch_s=lambda: 1000.0 + clock.seconds())
+    made.adopt(made.prepare(Config()))
+    inbound = Inbound(Route.CHAT, "r", b'{"model":"m","messages":[{"role":"user","content":"hi"}]}', received_at=50.0)
+    task = Task(made, made.current, inbound, Sink())
+    task.asked = Asked(inbound, None)
+    early = task.reply_form("m")
+    clock.advance(7.0)
+    assert early.created_s == task.reply_form("m").created_s == 1050
+    assert early.elapsed_ns() == 7_000_000_000
 
 
 def test_what_ended_before_a_reopen_is_in_the_file_that_was_moved_away(tmp_path):
